@@ -1,0 +1,199 @@
+"""A message's status as a fold over the set of its events: total, commutative and idempotent.
+
+Order, repeats and late arrival do not matter, since every part of the state is a minimum, a maximum or
+a sum over distinct events. Must not know where events come from or where the status is kept.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from .model import Actor, Event, EventType, Registration, Verdict
+
+
+class Stage(enum.IntEnum):
+    """How far a message got. A message's stage is the highest one reached, in this order."""
+
+    SENT = 0
+    DELIVERED = 1
+    FAILED = 2
+    OPENED = 3
+    CLICKED = 4
+    REPLIED = 5
+    UNSUBSCRIBED = 6
+    SPAM = 7
+
+
+LABELS: Final[dict[Stage, str | None]] = {
+    Stage.SENT: None,
+    Stage.DELIVERED: "Delivered",
+    Stage.FAILED: "Failed",
+    Stage.OPENED: "Opened",
+    Stage.CLICKED: "Clicked",
+    Stage.UNSUBSCRIBED: "Unsubscribed",
+    Stage.SPAM: "Spam",
+}
+"""The label in a lead's activity. `REPLIED` has none of its own: the label of the stage below it stands."""
+
+DROPPED: Final = "Dropped"
+"""The `Status.failure` of a message that was never handed to a mail server."""
+
+
+class Counts(msgspec.Struct):
+    """How many hits, by who made them."""
+
+    human: int = 0
+    proxy: int = 0
+    machine: int = 0
+
+    def add(self, actor: Actor, count: int) -> None:
+        """Count ``count`` more hits of ``actor``."""
+        setattr(self, actor.value, getattr(self, actor.value) + count)
+
+
+Moment = tuple[int, bytes]
+"""When, and the id of the event that says so: makes "the earliest" unambiguous when times are equal."""
+
+
+class Status(msgspec.Struct):
+    """The folded state of one message. Times are microseconds since the epoch; None means not (yet) so.
+
+    The open and click times are those of persons, image proxies included: machines do not move the stage.
+    """
+
+    account: str
+    message_id: str
+    registration: Registration | None = None
+    registered: Moment | None = None
+    """The earliest registration, whose facts hold when two of them disagree."""
+    failed: Moment | None = None
+    """The earliest failure, whose code holds."""
+    failure: str | None = None
+    sent_at: int | None = None
+    delivered_at: int | None = None
+    first_opened_at: int | None = None
+    last_opened_at: int | None = None
+    first_clicked_at: int | None = None
+    last_clicked_at: int | None = None
+    replied_at: int | None = None
+    unsubscribed_at: int | None = None
+    complained_at: int | None = None
+    opens: Counts = msgspec.field(default_factory=Counts)
+    clicks: Counts = msgspec.field(default_factory=Counts)
+    links: dict[tuple[int, str], Counts] = msgspec.field(default_factory=dict)
+    """Clicks by link: number and destination."""
+
+    @property
+    def rewritten_at(self) -> int | None:
+        """When the message was first registered."""
+        return self.registered[0] if self.registered else None
+
+    @property
+    def failed_at(self) -> int | None:
+        """When the message first failed."""
+        return self.failed[0] if self.failed else None
+
+    @property
+    def stage(self) -> Stage:
+        """The highest stage reached."""
+        return max(stage for stage, reached in _REACHED.items() if reached(self))
+
+    @property
+    def label(self) -> str | None:
+        """The label in a lead's activity."""
+        below_replied = (s for s, reached in _REACHED.items() if s is not Stage.REPLIED and reached(self))
+        return LABELS[max(below_replied)]
+
+    @property
+    def last_action(self) -> str:
+        """The stage as reports name it."""
+        return self.stage.name.capitalize()
+
+
+_REACHED: Final[dict[Stage, Callable[[Status], bool]]] = {
+    Stage.SENT: lambda status: True,
+    Stage.DELIVERED: lambda status: status.delivered_at is not None,
+    Stage.FAILED: lambda status: status.failed is not None,
+    Stage.OPENED: lambda status: status.first_opened_at is not None,
+    Stage.CLICKED: lambda status: status.first_clicked_at is not None,
+    Stage.REPLIED: lambda status: status.replied_at is not None,
+    Stage.UNSUBSCRIBED: lambda status: status.unsubscribed_at is not None,
+    Stage.SPAM: lambda status: status.complained_at is not None,
+}
+
+
+def fold(status: Status, events: Iterable[tuple[Event, Verdict | None]]) -> Status:
+    """``status`` with ``events`` folded in. None of them may be folded in already; ids must be distinct.
+
+    Changes and returns ``status``. Events of types without a meaning here leave it as it is.
+    """
+    for event, verdict in events:
+        if verdict is not None:
+            _fold_hit(status, event, verdict.actor)
+        elif (step := _STEPS.get(event.facts.type)) is not None:
+            step(status, event)
+    return status
+
+
+def whole_fold(account: str, message_id: str, events: Iterable[tuple[Event, Verdict | None]]) -> Status:
+    """The status of a message from any collection of its events, repeats included."""
+    distinct = {event.id: (event, verdict) for event, verdict in events}
+    return fold(Status(account, message_id), distinct.values())
+
+
+def _fold_hit(status: Status, event: Event, actor: Actor) -> None:
+    if event.facts.type == EventType.OPENED:
+        status.opens.add(actor, event.count)
+        if actor is not Actor.MACHINE:
+            status.first_opened_at = _earliest(status.first_opened_at, event.occurred_at)
+            status.last_opened_at = max(status.last_opened_at or 0, event.last_at)
+        return
+    status.clicks.add(actor, event.count)
+    link = (event.facts.link or 0, event.facts.url or "")
+    status.links.setdefault(link, Counts()).add(actor, event.count)
+    if actor is Actor.HUMAN:
+        status.first_clicked_at = _earliest(status.first_clicked_at, event.occurred_at)
+        status.last_clicked_at = max(status.last_clicked_at or 0, event.last_at)
+
+
+def _earliest(known: int | None, occurred_at: int) -> int:
+    return occurred_at if known is None or occurred_at < known else known
+
+
+def _fold_registration(status: Status, event: Event) -> None:
+    moment = (event.occurred_at, event.id)
+    if status.registered is None or moment < status.registered:
+        status.registered = moment
+        status.registration = event.facts.registration
+
+
+def _fold_failure(status: Status, event: Event) -> None:
+    moment = (event.occurred_at, event.id)
+    if status.failed is None or moment < status.failed:
+        status.failed = moment
+        delivery = event.facts.delivery
+        dropped = event.facts.type == EventType.DROPPED
+        status.failure = DROPPED if dropped else delivery.status_code if delivery else None
+
+
+def _fold_time(field: str) -> Callable[[Status, Event], None]:
+    def step(status: Status, event: Event) -> None:
+        setattr(status, field, _earliest(getattr(status, field), event.occurred_at))
+
+    return step
+
+
+_STEPS: Final[dict[str, Callable[[Status, Event], None]]] = {
+    EventType.REWRITTEN: _fold_registration,
+    EventType.FAILED: _fold_failure,
+    EventType.DROPPED: _fold_failure,
+    EventType.SENT: _fold_time("sent_at"),
+    EventType.DELIVERED: _fold_time("delivered_at"),
+    EventType.REPLIED: _fold_time("replied_at"),
+    EventType.UNSUBSCRIBED: _fold_time("unsubscribed_at"),
+    EventType.COMPLAINED: _fold_time("complained_at"),
+}
