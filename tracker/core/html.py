@@ -1,0 +1,209 @@
+"""Where the links, the opt-outs and the ends of an HTML body stand: spans into the caller's own string.
+
+Owns what counts as a link in HTML. Must not change a byte: `rewrite` splices into the spans found here.
+
+The parser sees a copy in which every CR is an LF: it counts a CR LF as one character, and the one-for-one
+replacement keeps its offsets true. Its tree is only read, never written back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+import turbohtml
+
+OWN_OPT_OUT: Final = "data-no-track"
+"""The one opt-out attribute that is ours, and so the one that is taken out of the mail."""
+
+# Attributes by which a sender asks other services to leave a link alone. They stay in the mail, since a
+# service further down the line may need them.
+_OPT_OUT_FLAGS: Final = frozenset(
+    {
+        OWN_OPT_OUT,
+        "mc:disable-tracking",  # Mandrill
+        "data-pm-no-track",  # Postmark
+        "ses:no-track",  # Amazon SES
+        "mautic:disable-tracking",  # Mautic
+        "data-mg-notrack",  # Mailglass
+        "data-skip-click",  # ahoy_email
+    }
+)
+_OPT_OUT_VALUES: Final = {
+    "clicktracking": "off",  # SendGrid
+    "disable-tracking": "true",  # Mailgun
+    "data-disable-tracking": "true",  # OneSignal
+    "data-msys-clicktrack": "0",  # SparkPost
+}
+_OPT_OUT_CLASS: Final = "untracked"  # Customer.io
+_OPT_OUT_QUERY: Final = re.compile(r"[?&]disable-tracking=true(?:[&#]|$)")  # MailWizz
+_SKIP_PARAMS: Final = "data-skip-utm-params"  # ahoy_email
+
+_HREF = re.compile(r"href\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'][^\s]*))", re.IGNORECASE)
+_DROPPED = "".join(map(chr, range(0x21)))  # by the URL standard, at the start and end of a URL
+_WEB_STARTS: Final = ("h", "H", "/")
+_CONDITIONAL = re.compile(r"<!--(?=\s*\[[iI][fF])")  # a flag would cost it its fast literal prefix
+_LINK_TAG = re.compile(r"<(?:[aA]|area|v:\w+)\s", re.IGNORECASE)
+_BODY_END = re.compile(r"</body[\s/>]", re.IGNORECASE)
+
+
+class Span(NamedTuple):
+    """A half-open range of characters of the caller's string."""
+
+    start: int
+    end: int
+
+
+class HtmlLink(NamedTuple):
+    """One ``href`` of an ``<a>``, an ``<area>`` or a VML element."""
+
+    place: tuple[int, int]
+    """Line and column of its tag: the order of links in the document."""
+    href: str
+    """The value with its character references decoded, once."""
+    value: Span | None = None
+    """The attribute's value, without its quotes; None where the link can't be one to the web."""
+    opted_out: bool = False
+    own_opt_out: Span | None = None
+    """Our own opt-out attribute, with the white space before it."""
+    takes_params: bool = True
+    text_is_url: bool = False
+
+
+class Page(NamedTuple):
+    """What was found in one HTML body, in document order."""
+
+    links: tuple[HtmlLink, ...]
+    images: tuple[tuple[Span, str], ...]
+    """Every ``<img>`` with a ``src``: the span of the tag, and the value decoded. Only looked for on demand."""
+    body_start: int | None
+    """Just behind the ``<body>`` tag, if there is one."""
+    body_end: int
+    """Just before the last real ``</body>``, or the end of the string."""
+
+
+def scan(html: str, *, images: bool = False) -> Page:
+    """Find the links of ``html``; and its images, if asked to."""
+    source = html.replace("\r", "\n")
+    document = _parse(source)
+    # The tree may hold one link twice, or in another order: a browser repairs what is nested wrongly.
+    found = {link.place: link for link in _links(source, document, 0)}
+    for offset, content in _conditional_comments(source, document):
+        found.update((link.place, link) for link in _links(source, _parse(content), offset))
+    start, end = _body(source, document)
+    links = tuple(found[place] for place in sorted(found))
+    return Page(links, tuple(_images(document)) if images else (), start, end)
+
+
+def _parse(source: str) -> turbohtml.Document:
+    return turbohtml.parse(source, source_locations=True, allow_declarative_shadow_roots=False)
+
+
+def _links(source: str, document: turbohtml.Document, offset: int) -> Iterator[HtmlLink]:
+    """The links of a document that stands at ``offset`` of the source."""
+    first_line = source.count("\n", 0, offset)
+    first_column = offset - source.rfind("\n", 0, offset) - 1
+    for element in document.select("[href]"):
+        tag = element.tag
+        if tag not in ("a", "area") and not tag.startswith("v:"):
+            continue
+        attributes = element.attrs
+        href = attributes["href"]
+        line, column = element.source_line, element.source_col
+        if not isinstance(href, str) or line is None or column is None:
+            continue
+        place = (first_line + line, column + (first_column if line == 1 else 0))
+        # Most links of a template lead to "#". Spans and texts are what costs, so only links to the web get them.
+        if href.lstrip(_DROPPED)[:1] in _WEB_STARTS or OWN_OPT_OUT in attributes:
+            value, own_opt_out = _spans(source, element, offset)
+            text_is_url = _looks_like_url(element.text)
+            params = _SKIP_PARAMS not in attributes
+            yield HtmlLink(place, href, value, _is_opted_out(attributes, href), own_opt_out, params, text_is_url)
+        else:
+            yield HtmlLink(place, href)
+
+
+def _spans(source: str, element: turbohtml.Element, offset: int) -> tuple[Span | None, Span | None]:
+    """Where the value of the href stands, and our opt-out attribute with the white space before it.
+
+    None for a value that is not where the parser says, so that nothing but a value is ever replaced.
+    """
+    location = element.source_location
+    if location is None:
+        return None, None
+    value = own_opt_out = None
+    span = location.attrs["href"]
+    match = _HREF.fullmatch(source, offset + span.start_offset, offset + span.end_offset)
+    if match is not None:
+        value = Span(*match.span(match.lastgroup or 0))
+    if OWN_OPT_OUT in location.attrs:
+        span = location.attrs[OWN_OPT_OUT]
+        start = offset + span.start_offset
+        own_opt_out = Span(start - source[start - 1].isspace(), offset + span.end_offset)
+    return value, own_opt_out
+
+
+def _is_opted_out(attributes: Mapping[str, str | list[str] | None], href: str) -> bool:
+    if not _OPT_OUT_FLAGS.isdisjoint(attributes):
+        return any(str(attributes[name]).lower() != "false" for name in _OPT_OUT_FLAGS.intersection(attributes))
+    if not _OPT_OUT_VALUES.keys().isdisjoint(attributes):
+        return any(str(attributes.get(name)).strip().lower() == off for name, off in _OPT_OUT_VALUES.items())
+    if _OPT_OUT_CLASS in (attributes.get("class") or ()):
+        return True
+    return "disable-tracking" in href and bool(_OPT_OUT_QUERY.search(href))
+
+
+def _looks_like_url(text: str) -> bool:
+    text = text.strip().lower()
+    return text.startswith(("http://", "https://", "www.")) and not any(map(str.isspace, text))
+
+
+def _conditional_comments(source: str, document: turbohtml.Document) -> Iterator[tuple[int, str]]:
+    """Offset and content of each comment ``<!--[if ...]> ... <![endif]-->`` that has a link in it.
+
+    The parser gives no place for a comment, so its text is looked up in the source. Where the same text also
+    stands somewhere that is no comment (in a script, say), the places can't be told apart and are all left alone.
+    """
+    starts = [match.end() for match in _CONDITIONAL.finditer(source)]
+    if not starts:
+        return
+    comments: Counter[str] = Counter()
+    for comment in document.xpath("//comment()"):  # type: ignore[union-attr]  # a node set, for this expression
+        data = comment.data  # type: ignore[union-attr]
+        if data[:9].lstrip()[:3].lower() == "[if" and _LINK_TAG.search(data):
+            comments[data] += 1
+    for data, count in comments.items():
+        places = [start for start in starts if source.startswith(data, start)]
+        if len(places) == count:
+            yield from ((place, data) for place in places)
+
+
+def _images(document: turbohtml.Document) -> Iterator[tuple[Span, str]]:
+    for image in document.find_all("img"):
+        src, spans = image.attr("src"), image.source_location
+        if isinstance(src, str) and spans:
+            yield Span(spans.start_tag.start_offset, spans.start_tag.end_offset), src
+
+
+def _body(source: str, document: turbohtml.Document) -> tuple[int | None, int]:
+    body = document.find("body")
+    spans = body.source_location if body else None
+    start = spans.start_tag.end_offset if spans else None
+    if spans and spans.end_tag:
+        return start, spans.end_tag.start_offset
+    # The tree drops a </body> that comes while a table is open; in the token stream it still stands.
+    if _BODY_END.search(source):
+        ends = [t for t in turbohtml.tokenize(source) if t.type is turbohtml.TokenType.END_TAG and t.tag == "body"]
+        if ends and ends[-1].line is not None and ends[-1].col is not None:
+            return start, _offset(source, ends[-1].line, ends[-1].col)
+    return start, len(source)
+
+
+def _offset(source: str, line: int, column: int) -> int:
+    """The offset of a 1-based line and a 0-based column."""
+    at = 0
+    for _ in range(line - 1):
+        at = source.index("\n", at) + 1
+    return at + column

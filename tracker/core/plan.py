@@ -1,0 +1,349 @@
+"""Decides what changes in one body, before any recipient is known.
+
+Owns the rules that turn what was found in a body into edits: spans, and what goes there. Must not sign
+anything: that is done for each recipient, by `rewrite`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from html import escape
+from typing import Final, NamedTuple
+
+from . import html as html_body
+from . import text as text_body
+from .errors import InvalidToken
+from .tokens import Packed, Purpose, Token, TokenCodec, pack
+from .urls import LinkRules, Reason, destination
+
+MAX_TRACKED_URL_CHARS: Final = 2083
+"""Outlook on Windows does not follow longer links."""
+
+_HEAD_CHARS = 16 + 4 * (3 + 4 + 129 + 4) // 3 + 4
+"""The most characters of a click token that are not its destination."""
+
+
+class PixelPosition(enum.StrEnum):
+    """Where the pixel goes. A body without the place asked for has it at the bottom."""
+
+    BOTTOM = "bottom"
+    TOP = "top"
+    BOTH = "both"
+    PLACEHOLDER = "placeholder"
+    """Where ``{{open_pixel}}`` stands."""
+
+
+class LinkTextRule(enum.StrEnum):
+    """What to do with a link whose text is itself a URL: mail filters may call a different target phishing."""
+
+    WARN = "warn"
+    SKIP = "skip"
+
+
+class Tracks(NamedTuple):
+    """What is tracked in one message."""
+
+    opens: bool = True
+    clicks: bool = True
+
+
+class Notice(NamedTuple):
+    """Something the caller should know, though the message can be sent as it is."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the settings say about rewriting."""
+
+    links: LinkRules = field(default_factory=LinkRules)
+    link_text: LinkTextRule = LinkTextRule.WARN
+    pixel: PixelPosition = PixelPosition.BOTTOM
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one call asks for, the same for all of its recipients."""
+
+    footer: bool = True
+    """Add an unsubscribe link to a body that has no place for it."""
+    list: str = "default"
+    link_params: Mapping[str, str] = field(default_factory=dict)
+
+
+class Slot(enum.Enum):
+    """What is spliced in at an edit."""
+
+    CLICK = enum.auto()
+    UNSUBSCRIBE = enum.auto()
+    PIXEL = enum.auto()
+    TOP_PIXEL = enum.auto()
+    HTML_FOOTER = enum.auto()
+    TEXT_FOOTER = enum.auto()
+    LITERAL = enum.auto()
+    """The edit's own `literal`: the same for every recipient."""
+
+
+class Edit(NamedTuple):
+    """One span of a body, and what takes its place."""
+
+    start: int
+    end: int
+    slot: Slot
+    link: int = 0
+    packed: Packed = Packed(0, b"")
+    literal: str = ""
+    """What a `Slot.LITERAL` puts there; around a footer, the body's own line ending."""
+
+
+class Found(NamedTuple):
+    """One link of a body and what becomes of it: a number if it is tracked, a reason if it is left."""
+
+    part: str
+    url: str
+    edit: Edit | None
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that changes in one body, whoever the recipient is."""
+
+    source: str
+    edits: tuple[Edit, ...]
+    links: tuple[Found, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+
+    def splice(self, fill: Callable[[Edit], str]) -> str:
+        """The body with every edit's span replaced by what ``fill`` gives for it."""
+        pieces: list[str] = []
+        at = 0
+        for edit in self.edits:
+            pieces += (self.source[at : edit.start], fill(edit))
+            at = edit.end
+        pieces.append(self.source[at:])
+        return "".join(pieces)
+
+
+class _Tag:
+    """A placeholder of ours: ``{{name}}`` or ``{{{name}}}``, with or without spaces."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pattern = re.compile(rf"\{{\{{\{{\s*{name}\s*\}}\}}\}}|\{{\{{\s*{name}\s*\}}\}}")
+
+    def edits(self, body: str, slot: Slot) -> list[Edit]:
+        """An edit for each place where the tag stands."""
+        if self._name not in body:  # which is far cheaper to find out
+            return []
+        return [Edit(*match.span(), slot) for match in self._pattern.finditer(body)]
+
+
+_UNSUBSCRIBE_TAG: Final = _Tag("unsubscribe_url")
+_PIXEL_TAG: Final = _Tag("open_pixel")
+
+
+class OwnLinks:
+    """Knows our own links by their tokens, not by their looks."""
+
+    def __init__(self, codec: TokenCodec, origin: str) -> None:
+        self._codec = codec
+        self.origin = origin
+        self._paths = {f"{origin}/o/": Purpose.OPEN, f"{origin}/c/": Purpose.CLICK, f"{origin}/u/": Purpose.UNSUBSCRIBE}
+        self._anywhere = re.compile(re.escape(origin) + r"/[ocu]/[A-Za-z0-9_-]+")
+
+    def read(self, url: str) -> Token | None:
+        """What one of our own links says; None for any other URL."""
+        if not url.startswith(self.origin):
+            return None
+        path = url[: len(self.origin) + 3]
+        purpose = self._paths.get(path)
+        if purpose is None:
+            return None
+        try:
+            return self._codec.verify(purpose, url.removeprefix(path).removesuffix(".gif"))
+        except InvalidToken:
+            return None
+
+    def messages(self, body: str) -> frozenset[tuple[str, str]]:
+        """Account and id of every message that a link of ours in ``body`` is for."""
+        if self.origin not in body:
+            return frozenset()
+        tokens = map(self.read, self._anywhere.findall(body))
+        return frozenset((token.account, token.message_id) for token in tokens if token)
+
+
+class Planner:
+    """Plans the bodies of one call, for one choice of what is tracked; links are numbered across the bodies."""
+
+    def __init__(self, own: OwnLinks, policy: Policy, options: Options, tracks: Tracks) -> None:
+        self._own = own
+        self._policy = policy
+        self._options = options
+        self._tracks = tracks
+        self._next_link = 0
+        self._opted_out: set[str] = set()
+
+    def html(self, html: str, page: html_body.Page) -> Plan:
+        """The plan of an HTML body. Call it before `text`: a link that opts out here is left there too."""
+        links = [self._html_link(link) for link in page.links]
+        edits = [found.edit for found in links if found.edit]
+        edits += _UNSUBSCRIBE_TAG.edits(html, Slot.UNSUBSCRIBE)
+        edits += self._pixels(html, page)
+        if self._wants_footer(edits):
+            edits.append(Edit(page.body_end, page.body_end, Slot.HTML_FOOTER, literal=_newline(html)))
+        if any(edit.slot is not Slot.LITERAL for edit in edits):
+            # Only a body that shows it is ours loses our attribute: rewritten again, it is known by its links.
+            edits += [Edit(*link.own_opt_out, Slot.LITERAL) for link in page.links if link.own_opt_out]
+        return Plan(html, _in_order(edits), tuple(links), tuple(self._link_warnings(page)))
+
+    def text(self, text: str) -> Plan:
+        """The plan of a text body."""
+        links = [self._text_link(link) for link in text_body.scan(text)]
+        edits = [found.edit for found in links if found.edit]
+        edits += _UNSUBSCRIBE_TAG.edits(text, Slot.UNSUBSCRIBE)
+        if self._wants_footer(edits):
+            edits.append(Edit(len(text), len(text), Slot.TEXT_FOOTER, literal=_newline(text)))
+        return Plan(text, _in_order(edits), tuple(links))
+
+    def html_again(self, html: str, page: html_body.Page) -> Plan:
+        """The plan of an HTML body that was rewritten for this very message before: nothing changes."""
+        links = (self._link_again("html", link.href) for link in page.links)
+        return replace(placeholders(html), links=tuple(links))
+
+    def text_again(self, text: str) -> Plan:
+        """The same for a text body."""
+        links = (self._link_again("text", link.url) for link in text_body.scan(text))
+        return replace(placeholders(text), links=tuple(links))
+
+    def _link_again(self, part: str, href: str) -> Found:
+        ours = self._own.read(href)
+        if ours:
+            unsubscribe = ours.purpose is Purpose.UNSUBSCRIBE
+            return Found(part, href, None, Reason.UNSUBSCRIBE if unsubscribe else Reason.OWN_LINK)
+        url = destination(href, self._policy.links)
+        if isinstance(url, Reason):
+            return Found(part, href, None, url)
+        return Found(part, url, None, Reason.REWRITTEN_BEFORE)
+
+    def _html_link(self, link: html_body.HtmlLink) -> Found:
+        if link.value and (ours := self._own.read(link.href)):
+            return self._other_messages_link("html", link.value, link.href, ours)
+        url = destination(link.href, self._policy.links, self._options.link_params if link.takes_params else None)
+        if isinstance(url, Reason):
+            unsubscribe = url is Reason.PLACEHOLDER and _UNSUBSCRIBE_TAG.edits(link.href, Slot.UNSUBSCRIBE)
+            return Found("html", link.href, None, Reason.UNSUBSCRIBE if unsubscribe else url)
+        if link.value is None:
+            return Found("html", link.href, None, Reason.INVALID_URL)
+        left = None
+        if link.opted_out:
+            left = Reason.OPT_OUT
+            self._opted_out.add(_plain(link.href))
+        elif link.text_is_url and self._policy.link_text is LinkTextRule.SKIP:
+            left = Reason.LINK_TEXT
+        return self._web_link("html", link.value, url, left)
+
+    def _text_link(self, link: text_body.TextLink) -> Found:
+        if ours := self._own.read(link.url):
+            return self._other_messages_link("text", link.value, link.url, ours)
+        url = destination(link.url, self._policy.links, self._options.link_params)
+        if isinstance(url, Reason):
+            return Found("text", link.url, None, url)
+        left = None
+        if link.wrapped:
+            left = Reason.WRAPPED
+        elif link.opted_out or (self._opted_out and _plain(link.url) in self._opted_out):
+            left = Reason.OPT_OUT
+        return self._web_link("text", link.value, url, left)
+
+    def _web_link(self, part: str, span: html_body.Span, url: str, left: Reason | None) -> Found:
+        """What becomes of a link to the web that there may be a reason to leave."""
+        if left is None and not self._tracks.clicks:
+            left = Reason.TRACKING_OFF
+        if left is None:
+            packed = pack(url)
+            if self._fits(packed):
+                edit = Edit(*span, Slot.CLICK, self._next_link, packed)
+                self._next_link += 1
+                return Found(part, url, edit, None)
+            left = Reason.TOO_LONG
+        return Found(part, url, None, left)
+
+    def _other_messages_link(self, part: str, span: html_body.Span, url: str, ours: Token) -> Found:
+        """A link of ours, in a sent mail that is sent again or forwarded: it is unwrapped, and made this message's."""
+        if ours.purpose is Purpose.UNSUBSCRIBE:
+            return Found(part, url, Edit(*span, Slot.UNSUBSCRIBE), Reason.UNSUBSCRIBE)
+        if ours.purpose is Purpose.OPEN:
+            return Found(part, url, None, Reason.OWN_LINK)
+        found = self._web_link(part, span, ours.destination, None)
+        if found.edit:
+            return found
+        literal = escape(ours.destination).replace(" ", "&#32;") if part == "html" else ours.destination
+        return found._replace(edit=Edit(*span, Slot.LITERAL, literal=literal))
+
+    def _fits(self, packed: Packed) -> bool:
+        return len(self._own.origin) + _HEAD_CHARS + 4 * len(packed.data) // 3 <= MAX_TRACKED_URL_CHARS
+
+    def _wants_footer(self, edits: Iterable[Edit]) -> bool:
+        return self._options.footer and not any(edit.slot is Slot.UNSUBSCRIBE for edit in edits)
+
+    def _pixels(self, html: str, page: html_body.Page) -> Iterator[Edit]:
+        for span, src in page.images:
+            ours = self._own.read(src)
+            if ours and ours.purpose is Purpose.OPEN:
+                yield Edit(*span, Slot.LITERAL)
+        position, bottom = self._policy.pixel, True
+        if position is PixelPosition.PLACEHOLDER:
+            tags = _PIXEL_TAG.edits(html, Slot.LITERAL)
+            bottom = not tags
+            if tags and self._tracks.opens:
+                tags[0] = tags[0]._replace(slot=Slot.PIXEL)
+            yield from tags
+        if not self._tracks.opens:
+            return
+        if position in (PixelPosition.TOP, PixelPosition.BOTH) and page.body_start is not None:
+            bottom = position is PixelPosition.BOTH
+            yield Edit(page.body_start, page.body_start, Slot.TOP_PIXEL)
+        if bottom:
+            yield Edit(page.body_end, page.body_end, Slot.PIXEL)
+
+    def _link_warnings(self, page: html_body.Page) -> Iterator[Notice]:
+        texts = sum(link.text_is_url for link in page.links)
+        if texts and self._tracks.clicks and self._policy.link_text is LinkTextRule.WARN:
+            yield Notice(
+                "link_text_is_url",
+                f"{texts} links show a URL as their text but lead through {self._own.origin}, "
+                "which mail filters may take for phishing; use words, or a tracking domain of the same organisation",
+            )
+        without_scheme = sum(link.href.lstrip().startswith("//") for link in page.links)
+        if without_scheme:
+            yield Notice("no_scheme", f"{without_scheme} links start with // and were taken as https")
+
+
+def placeholders(body: str) -> Plan:
+    """The plan of a body that is otherwise left alone: only its placeholders are filled in."""
+    return Plan(body, tuple(_UNSUBSCRIBE_TAG.edits(body, Slot.UNSUBSCRIBE)))
+
+
+def _newline(body: str) -> str:
+    return "\r\n" if "\r" in body else "\n"
+
+
+def _plain(href: str) -> str:
+    """The URL that an opt-out is about, however it is written down; "" where it is no web link anyway."""
+    url = destination(href, LinkRules())
+    return "" if isinstance(url, Reason) else url
+
+
+def _in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """The edits by place, less those that reach into an earlier one; at one place in the order given."""
+    kept: list[Edit] = []
+    for edit in sorted(edits, key=lambda edit: edit.start):
+        if not kept or edit.start >= kept[-1].end:
+            kept.append(edit)
+    return tuple(kept)

@@ -1,0 +1,168 @@
+"""Rewrites a message: parses and plans its bodies once, then splices each recipient's links into them.
+
+Owns the finished message and the report of what was done. Must not serialise: outside of the planned spans
+the caller's string comes back as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from . import html as html_body
+from .headers import message_headers
+from .plan import Edit, Found, Notice, Options, OwnLinks, Plan, Planner, Policy, Slot, Tracks, placeholders
+from .tokens import Message, MessageTokens, TokenCodec
+from .urls import Reason
+
+GMAIL_LIMIT_BYTES: Final = 102_400
+"""Gmail hides what comes after about 102 kB of HTML: the footer and a pixel at the bottom among it."""
+
+_PIXEL = '<img src="{}" width="1" height="1" alt="" role="presentation" style="display:block;border:0">'
+_HTML_FOOTER = '<p style="margin:16px 0;text-align:center;font-size:12px"><a href="{}">Unsubscribe</a></p>'
+_TEXT_FOOTER = "Unsubscribe: {}"
+_FAILED = Notice("rewrite_failed", "this part could not be rewritten: it is as it was, but for its placeholders")
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One line of the link report. ``index`` and ``tracked_url`` are None where the link was left as it is."""
+
+    index: int | None
+    part: str
+    url: str
+    tracked_url: str | None
+    action: str
+    reason: Reason | None = None
+
+
+class Rewritten(msgspec.Struct, frozen=True):
+    """A rewritten message. A part that was not given is None."""
+
+    message_id: str
+    html: str | None
+    text: str | None
+    headers: dict[str, str]
+    track: Tracks
+    open_url: str | None
+    unsubscribe_url: str
+    links: list[Link]
+    warnings: list[Notice]
+
+
+class Rewriter:
+    """Rewrites for one tracking origin (``https://host``, no slash at the end), under the settings' policy."""
+
+    def __init__(self, codec: TokenCodec, origin: str, policy: Policy | None = None) -> None:
+        self.codec = codec
+        self.origin = origin
+        self.policy = policy or Policy()
+        self.own = OwnLinks(codec, origin)
+
+    def prepare(self, html: str | None, text: str | None, options: Options | None = None) -> Template:
+        """Parse the bodies of a message, for any number of recipients."""
+        return Template(self, html, text, options or Options())
+
+
+class Template:
+    """The bodies of one call, parsed once, and planned once for each choice of what is tracked."""
+
+    def __init__(self, rewriter: Rewriter, html: str | None, text: str | None, options: Options) -> None:
+        self._rewriter = rewriter
+        self._html = html
+        self._text = text
+        self._options = options
+        self._ours = rewriter.own.messages(html or "") | rewriter.own.messages(text or "")
+        self._plans: dict[tuple[Tracks, bool], tuple[Plan | None, Plan | None]] = {}
+        self.failures: list[Exception] = []
+        """What stopped a body from being rewritten: for the log, since the caller gets the body back regardless."""
+
+    @cached_property
+    def _page(self) -> html_body.Page:
+        return html_body.scan(self._html or "", images=bool(self._ours))
+
+    def render(self, message: Message, tracks: Tracks) -> Rewritten:
+        """The message for one recipient. Deterministic: the same call gives the same bytes."""
+        again = (message.account, message.message_id) in self._ours
+        if (tracks, again) not in self._plans:
+            self._plans[tracks, again] = self._plan_bodies(tracks, again)
+        html, text = self._plans[tracks, again]
+        urls = _Urls(self._rewriter.origin, self._rewriter.codec.tokens_for(message), self._options.list)
+        new_html = html.splice(urls.fill) if html else None
+        return Rewritten(
+            message_id=message.message_id,
+            html=new_html,
+            text=text.splice(urls.fill) if text else None,
+            headers=message_headers(urls.unsubscribe, urls.tokens.header()),
+            track=tracks,
+            open_url=urls.open if tracks.opens and html else None,
+            unsubscribe_url=urls.unsubscribe,
+            links=[urls.report(found) for plan in (html, text) if plan for found in plan.links],
+            warnings=[*_size_warnings(self._html, new_html), *(w for p in (html, text) if p for w in p.warnings)],
+        )
+
+    def _plan_bodies(self, tracks: Tracks, again: bool) -> tuple[Plan | None, Plan | None]:
+        planner = Planner(self._rewriter.own, self._rewriter.policy, self._options, tracks)
+        plan_html, plan_text = (planner.html_again, planner.text_again) if again else (planner.html, planner.text)
+        html = self._attempt(lambda body: plan_html(body, self._page), self._html)
+        return html, self._attempt(plan_text, self._text)
+
+    def _attempt(self, plan: Callable[[str], Plan], body: str | None) -> Plan | None:
+        if body is None:
+            return None
+        try:
+            return plan(body)
+        except Exception as error:  # whatever went wrong: a mail that is lost is worse than one not tracked
+            self.failures.append(error)
+            return replace(placeholders(body), warnings=(_FAILED,))
+
+
+def _size_warnings(before: str | None, after: str | None) -> Iterator[Notice]:
+    if before is None or after is None or len(after) * 4 <= GMAIL_LIMIT_BYTES:
+        return
+    sizes = [len(html.encode(errors="surrogatepass")) for html in (before, after)]
+    if sizes[1] > GMAIL_LIMIT_BYTES:
+        yield Notice(
+            "html_over_gmail_limit",
+            f"the HTML has {sizes[1]} bytes ({sizes[0]} before rewriting); Gmail hides what comes after "
+            f"about {GMAIL_LIMIT_BYTES}, which may take the pixel and the unsubscribe link with it",
+        )
+
+
+class _Urls:
+    """The signed links of one message, as they are spliced in and reported."""
+
+    def __init__(self, origin: str, tokens: MessageTokens, list_: str) -> None:
+        self.tokens = tokens
+        self._origin = origin
+        self.open = f"{origin}/o/{tokens.open()}.gif"
+        self.unsubscribe = f"{origin}/u/{tokens.unsubscribe(list_)}"
+        self._clicks: dict[int, str] = {}
+
+    def fill(self, edit: Edit) -> str:
+        """What takes the place of one edit."""
+        match edit.slot:
+            case Slot.CLICK:
+                url = self._clicks[edit.link] = f"{self._origin}/c/{self.tokens.click(edit.link, edit.packed)}"
+                return url
+            case Slot.UNSUBSCRIBE:
+                return self.unsubscribe
+            case Slot.PIXEL:
+                return _PIXEL.format(self.open)
+            case Slot.TOP_PIXEL:
+                return _PIXEL.format(f"{self._origin}/o/{self.tokens.open(1)}.gif")
+            case Slot.HTML_FOOTER:
+                return edit.literal + _HTML_FOOTER.format(self.unsubscribe) + edit.literal
+            case Slot.TEXT_FOOTER:
+                return edit.literal * 2 + _TEXT_FOOTER.format(self.unsubscribe) + edit.literal
+            case Slot.LITERAL:
+                return edit.literal
+
+    def report(self, found: Found) -> Link:
+        """One line of the link report; call it after the body was filled in."""
+        if found.reason is None and found.edit is not None:
+            return Link(found.edit.link, found.part, found.url, self._clicks[found.edit.link], "rewritten")
+        return Link(None, found.part, found.url, None, "skipped", found.reason)

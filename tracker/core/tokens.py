@@ -1,0 +1,299 @@
+"""Signed tokens: everything a tracking link has to carry, in the fewest characters that keep it safe.
+
+Owns the byte layout, the keys derived per purpose and account, and the canonical form. Must not know of
+URLs beyond the bytes of a destination, nor of HTTP.
+
+A token is ``PAYLOAD SIGNATURE``, both base64url without padding (RFC 4648, 5) and without a separator: the
+signature is the last 16 characters, 96 bits of HMAC-SHA-256 over the *characters* of the payload, so that
+no second spelling of a payload verifies. The payload's bytes, version 1::
+
+    1   version << 4 | purpose
+    1   key id: which of the signing keys
+    1   flags: 1 message id packed as a UUID, 2 account present, 4 batch tag present,
+               8 and 16 the dictionary's number (0: destination as it is), 32 honeypot link, 64 pixel number
+    1+n length and account, where present
+    4   batch tag, where present: a keyed digest, so that a batch can be revoked without a look-up
+    16  message id as a UUID, or 1+n length and message id
+    --  click:       link number (LEB128), then the destination to the end
+        unsubscribe: the list to the end (nothing: "default")
+        open, header: nothing
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import re
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from itsdangerous import Signer
+from itsdangerous.signer import SigningAlgorithm
+
+from .dictionaries import CURRENT, DICTIONARIES
+from .errors import ConfigError, InvalidToken
+
+VERSION: Final = 1
+DEFAULT_ACCOUNT: Final = "default"
+DEFAULT_LIST: Final = "default"
+MIN_KEY_BYTES: Final = 32
+MAX_TOKEN_CHARS: Final = 6000
+"""Checked before any work is done; a longer token is never made."""
+MAX_DESTINATION_BYTES: Final = 4096
+SIGNATURE_BYTES: Final = 12
+SIGNATURE_CHARS: Final = 16
+
+_UUID_ID, _HAS_ACCOUNT, _HAS_BATCH, _HONEYPOT, _TOP_PIXEL = 1, 2, 4, 32, 64
+_DICTIONARY_SHIFT = 3
+_ALL_FLAGS = 127
+_ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+class Purpose(enum.IntEnum):
+    """What a token may be used for; each has signing keys of its own."""
+
+    OPEN = 1
+    CLICK = 2
+    UNSUBSCRIBE = 3
+    HEADER = 4
+    """The ``X-Tracker-Id`` header, which finds the message when a bounce comes back."""
+
+
+class Message(NamedTuple):
+    """The message that a token is for."""
+
+    account: str
+    message_id: str
+    batch: str | None = None
+
+
+class Token(NamedTuple):
+    """What a verified token says."""
+
+    purpose: Purpose
+    account: str
+    message_id: str
+    batch_tag: bytes | None
+    link: int = 0
+    """The link's number; for an open, the pixel's: 0 at the bottom, 1 at the top."""
+    destination: str = ""
+    list: str = DEFAULT_LIST
+    honeypot: bool = False
+
+
+class Packed(NamedTuple):
+    """A destination as it stands in tokens: made once, however many recipients it is signed for."""
+
+    dictionary: int
+    data: bytes
+
+
+class _TruncatedHmac(SigningAlgorithm):
+    """HMAC-SHA-256 cut to 96 bits, the length of RFC 2404: a forger can only guess online, a request a try."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")[:SIGNATURE_BYTES]
+
+
+class _Key:
+    """One signing key, its id, and what is derived from it."""
+
+    def __init__(self, secret: bytes) -> None:
+        self.id = hashlib.sha256(b"tracker key id\0" + secret).digest()[0]
+        self._secret = secret
+        self._signers: dict[tuple[Purpose, str], Signer] = {}
+
+    def derive(self, use: str) -> bytes:
+        """32 bytes for one use, from which neither the secret nor another use's bytes can be told."""
+        return Signer(
+            self._secret, salt=f"tracker v1 {use}".encode(), key_derivation="hmac", digest_method=hashlib.sha256
+        ).derive_key()
+
+    def signer(self, purpose: Purpose, account: str) -> Signer:
+        """The signer of one purpose and account. Only accounts that exist get here, so the cache is bounded."""
+        signer = self._signers.get((purpose, account))
+        if signer is None:
+            signer = self._signers[purpose, account] = Signer(
+                self.derive(f"{purpose.name} {account}"),
+                salt=b"derived above",
+                key_derivation="none",
+                digest_method=hashlib.sha256,
+                algorithm=_TruncatedHmac(),
+            )
+        return signer
+
+
+class TokenCodec:
+    """Signs with the last of the keys and verifies with all of them.
+
+    ``keys`` are secrets of 32 bytes or more, oldest first; raises `ConfigError` otherwise. ``accounts`` are
+    those that tokens are accepted for.
+    """
+
+    def __init__(self, keys: Sequence[bytes], accounts: Sequence[str] = (DEFAULT_ACCOUNT,)) -> None:
+        if not keys:
+            raise ConfigError("there is no signing key")
+        if any(len(key) < MIN_KEY_BYTES for key in keys):
+            raise ConfigError(f"a signing key is shorter than {MIN_KEY_BYTES} bytes")
+        self._keys = [_Key(key) for key in keys]
+        # Two keys may share an id; then both are tried.
+        self._by_id = {key.id: [k for k in self._keys if k.id == key.id] for key in self._keys}
+        self._accounts = frozenset(accounts)
+        self._batch_keys = [key.derive("BATCH") for key in self._keys]
+
+    def batch_tag(self, account: str, batch: str) -> bytes:
+        """4 bytes that stand for a batch in the tokens of the newest key."""
+        return hmac.digest(self._batch_keys[-1], f"{account}\0{batch}".encode(), "sha256")[:4]
+
+    def derive(self, use: str) -> bytes:
+        """32 bytes for another use of the newest key."""
+        return self._keys[-1].derive(use)
+
+    def tokens_for(self, message: Message) -> MessageTokens:
+        """The tokens of one message, signed with the newest key."""
+        return MessageTokens(self, self._keys[-1], message)
+
+    def verify(self, purpose: Purpose, token: str) -> Token:
+        """What ``token`` says, if it was signed for ``purpose``; raises `InvalidToken`, which tells no reason."""
+        if len(token) > MAX_TOKEN_CHARS or not _ALPHABET.fullmatch(token):
+            raise InvalidToken
+        text, signature = token[:-SIGNATURE_CHARS], token[-SIGNATURE_CHARS:]
+        try:
+            payload = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            account = _account(payload)
+        except (ValueError, IndexError):
+            raise InvalidToken from None
+        if payload[0] != VERSION << 4 | purpose or account not in self._accounts:
+            raise InvalidToken
+        signers = [key.signer(purpose, account) for key in self._by_id.get(payload[1], ())]
+        # Compared as characters, in constant time: decoding the signature first would let junk in it pass.
+        if not any(hmac.compare_digest(s.get_signature(text), signature.encode()) for s in signers):
+            raise InvalidToken
+        try:
+            return _decode(purpose, account, payload)
+        except (ValueError, IndexError, zlib.error):  # signed by us, yet not ours to read: a later layout
+            raise InvalidToken from None
+
+
+class MessageTokens:
+    """Signs the tokens of one message; what they share is put together once."""
+
+    def __init__(self, codec: TokenCodec, key: _Key, message: Message) -> None:
+        self._key = key
+        self._account = message.account
+        self._flags, self._shared = _shared_fields(codec, message)
+
+    def open(self, pixel: int = 0) -> str:
+        """A token for the pixel with the number ``pixel``: 0 at the bottom, 1 at the top."""
+        return self._sign(Purpose.OPEN, _TOP_PIXEL if pixel else 0, b"")
+
+    def click(self, link: int, destination: Packed, *, honeypot: bool = False) -> str:
+        """A token for link number ``link`` of the message."""
+        flags = destination.dictionary << _DICTIONARY_SHIFT | (_HONEYPOT if honeypot else 0)
+        return self._sign(Purpose.CLICK, flags, _leb128(link) + destination.data)
+
+    def unsubscribe(self, list_: str = DEFAULT_LIST) -> str:
+        """A token that unsubscribes the message's recipient from ``list_``."""
+        return self._sign(Purpose.UNSUBSCRIBE, 0, b"" if list_ == DEFAULT_LIST else list_.encode())
+
+    def header(self) -> str:
+        """A token for the ``X-Tracker-Id`` header."""
+        return self._sign(Purpose.HEADER, 0, b"")
+
+    def _sign(self, purpose: Purpose, flags: int, fields: bytes) -> str:
+        head = bytes((VERSION << 4 | purpose, self._key.id, self._flags | flags))
+        text = urlsafe_b64encode(head + self._shared + fields).rstrip(b"=")
+        return (text + self._key.signer(purpose, self._account).get_signature(text)).decode()
+
+
+def pack(destination: str) -> Packed:
+    """``destination`` compressed, where that is shorter. Raises ValueError past `MAX_DESTINATION_BYTES`."""
+    raw = destination.encode()
+    if len(raw) > MAX_DESTINATION_BYTES:
+        raise ValueError("the destination is too long")
+    # Raw deflate (RFC 1951): the zlib wrapper would add 10 bytes. The least memory level is the fastest to
+    # set up, and no worse for inputs this short.
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 1, zlib.Z_DEFAULT_STRATEGY, DICTIONARIES[CURRENT])
+    data = deflate.compress(raw) + deflate.flush()
+    return Packed(CURRENT, data) if len(data) < len(raw) else Packed(0, raw)
+
+
+def _unpack(dictionary: int, data: bytes) -> str:
+    if dictionary:
+        if dictionary not in DICTIONARIES:
+            raise ValueError("unknown dictionary")
+        inflate = zlib.decompressobj(-15, DICTIONARIES[dictionary])
+        data = inflate.decompress(data, MAX_DESTINATION_BYTES)
+        if not inflate.eof or inflate.unused_data:
+            raise ValueError("the destination does not end where it should")
+    return data.decode()
+
+
+def _shared_fields(codec: TokenCodec, message: Message) -> tuple[int, bytes]:
+    """The flags and the bytes that are the same in all tokens of a message."""
+    flags, data = 0, b""
+    if message.account != DEFAULT_ACCOUNT:
+        flags |= _HAS_ACCOUNT
+        data += _prefixed(message.account)
+    if message.batch is not None:
+        flags |= _HAS_BATCH
+        data += codec.batch_tag(message.account, message.batch)
+    if _CANONICAL_UUID.fullmatch(message.message_id):
+        return flags | _UUID_ID, data + bytes.fromhex(message.message_id.replace("-", ""))
+    return flags, data + _prefixed(message.message_id)
+
+
+def _decode(purpose: Purpose, account: str, payload: bytes) -> Token:
+    flags, at = payload[2], 3
+    if flags & ~_ALL_FLAGS:
+        raise ValueError("unknown flag")
+    if flags & _HAS_ACCOUNT:
+        at += 1 + payload[at]
+    batch_tag = None
+    if flags & _HAS_BATCH:
+        batch_tag, at = payload[at : at + 4], at + 4
+    if flags & _UUID_ID:
+        digits, at = payload[at : at + 16].hex(), at + 16
+        message_id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    else:
+        end = at + 1 + payload[at]
+        message_id, at = payload[at + 1 : end].decode(), end
+    if purpose is Purpose.CLICK:
+        link, at = _read_leb128(payload, at)
+        destination = _unpack(flags >> _DICTIONARY_SHIFT & 3, payload[at:])
+        return Token(purpose, account, message_id, batch_tag, link, destination, honeypot=bool(flags & _HONEYPOT))
+    if purpose is Purpose.UNSUBSCRIBE:
+        return Token(purpose, account, message_id, batch_tag, list=payload[at:].decode() or DEFAULT_LIST)
+    return Token(purpose, account, message_id, batch_tag, link=1 if flags & _TOP_PIXEL else 0)
+
+
+def _account(payload: bytes) -> str:
+    if not payload[2] & _HAS_ACCOUNT:
+        return DEFAULT_ACCOUNT
+    return payload[4 : 4 + payload[3]].decode()
+
+
+def _prefixed(text: str) -> bytes:
+    data = text.encode()
+    return bytes((len(data),)) + data
+
+
+def _leb128(number: int) -> bytes:
+    if number < 128:
+        return bytes((number,))
+    return bytes((number & 127 | 128,)) + _leb128(number >> 7)
+
+
+def _read_leb128(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 127) << shift
+        at += 1
+        if byte < 128:
+            return number, at
+        shift += 7
