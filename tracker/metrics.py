@@ -5,18 +5,27 @@ Owns the names. Must not decide when to count: whoever observes the fact counts 
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
-
-HITS: Final = Counter(
-    "tracker_hits", "Requests with a valid token, by purpose: open, click, unsubscribe.", ["purpose"]
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
+
+HITS: Final = Counter("tracker_hits", "Requests with a valid token, by purpose: open, click, unsubscribe.", ["purpose"])
 INVALID_TOKENS: Final = Counter(
     "tracker_invalid_tokens", "Requests whose token did not verify, by purpose. None of them is stored.", ["purpose"]
 )
 ANSWERED_BEFORE_STORED: Final = Counter(
-    "tracker_answered_before_stored", "Opens and clicks answered before their event was on disk, since the commit took over 250 ms."
+    "tracker_answered_before_stored",
+    "Opens and clicks answered before their event was on disk, since the commit took over 250 ms.",
 )
 UNSTORED: Final = Counter(
     "tracker_unstored", "Events that could not be written to the spool and are lost. Anything but 0 is an alarm."
@@ -29,12 +38,25 @@ SPOOL_COMMIT_SECONDS: Final = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 SPOOL_APPENDED: Final = Counter("tracker_spool_appended", "Events committed to the spool, counting every hit.")
-SPOOL_DEPTH: Final = Gauge("tracker_spool_depth", "Rows in the spool that the store has not acknowledged.", multiprocess_mode="livesum")
+SPOOL_DEPTH: Final = Gauge(
+    "tracker_spool_depth", "Rows in the spool that the store has not acknowledged.", multiprocess_mode="livesum"
+)
 SPOOL_OLDEST_SECONDS: Final = Gauge(
-    "tracker_spool_oldest_seconds", "Age of the oldest row in the spool. Rising for long means that the relay is stuck.", multiprocess_mode="livemax"
+    "tracker_spool_oldest_seconds",
+    "Age of the oldest row in the spool. Rising for long means that the relay is stuck.",
+    multiprocess_mode="livemax",
 )
 SPOOL_CORRUPT: Final = Counter("tracker_spool_corrupt", "Spool files that were found corrupt, set aside and replaced.")
 
 RELAYED: Final = Counter("tracker_relayed", "Rows that the store committed and the spool let go of.")
 RELAY_FAILURES: Final = Counter("tracker_relay_failures", "Batches that the store did not take, to be tried again.")
 RELAY_REJECTED: Final = Counter("tracker_relay_rejected", "Rows that the store can never take, put aside in the spool.")
+
+
+def exposition() -> tuple[bytes, int, dict[str, str]]:
+    """The metrics of this process, or of all workers where they share a directory: body, status and headers."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}

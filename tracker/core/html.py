@@ -45,6 +45,7 @@ _HREF = re.compile(r"href\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?
 _DROPPED = "".join(map(chr, range(0x21)))  # by the URL standard, at the start and end of a URL
 _WEB_STARTS: Final = ("h", "H", "/")
 _CONDITIONAL = re.compile(r"<!--(?=\s*\[[iI][fF])")  # a flag would cost it its fast literal prefix
+_COMMENT_END = re.compile("--!?>")
 _LINK_TAG = re.compile(r"<(?:[aA]|area|v:\w+)\s", re.IGNORECASE)
 _BODY_END = re.compile(r"</body[\s/>]", re.IGNORECASE)
 
@@ -88,23 +89,37 @@ def scan(html: str, *, images: bool = False) -> Page:
     """Find the links of ``html``; and its images, if asked to."""
     source = html.replace("\r", "\n")
     document = _parse(source)
+    body = document.find("body")
+    if body is None:
+        # A browser drops what stands in a page of frames. A mail program drops the frames, and shows the rest.
+        document = _parse(_without_framesets(source))
+        body = document.find("body")
     # The tree may hold one link twice, or in another order: a browser repairs what is nested wrongly.
-    found = {link.place: link for link in _links(source, document, 0)}
-    for offset, content in _conditional_comments(source, document):
-        found.update((link.place, link) for link in _links(source, _parse(content), offset))
-    start, end = _body(source, document)
+    found = {link.place: link for link in _links(source, document, _START)}
+    for origin, content in _conditional_comments(source, document):
+        found.update((link.place, link) for link in _links(source, _parse(content), origin))
+    start, end = _body(source, body)
     links = tuple(found[place] for place in sorted(found))
     return Page(links, tuple(_images(document)) if images else (), start, end)
+
+
+class _Origin(NamedTuple):
+    """Where a document begins in the source: offset, 1-based line and 0-based column."""
+
+    offset: int
+    line: int
+    column: int
+
+
+_START: Final = _Origin(0, 1, 0)
 
 
 def _parse(source: str) -> turbohtml.Document:
     return turbohtml.parse(source, source_locations=True, allow_declarative_shadow_roots=False)
 
 
-def _links(source: str, document: turbohtml.Document, offset: int) -> Iterator[HtmlLink]:
-    """The links of a document that stands at ``offset`` of the source."""
-    first_line = source.count("\n", 0, offset)
-    first_column = offset - source.rfind("\n", 0, offset) - 1
+def _links(source: str, document: turbohtml.Document, origin: _Origin) -> Iterator[HtmlLink]:
+    """The links of a document that stands at ``origin`` in the source."""
     for element in document.select("[href]"):
         tag = element.tag
         if tag not in ("a", "area") and not tag.startswith("v:"):
@@ -114,13 +129,14 @@ def _links(source: str, document: turbohtml.Document, offset: int) -> Iterator[H
         line, column = element.source_line, element.source_col
         if not isinstance(href, str) or line is None or column is None:
             continue
-        place = (first_line + line, column + (first_column if line == 1 else 0))
+        place = (origin.line - 1 + line, column + (origin.column if line == 1 else 0))
         # Most links of a template lead to "#". Spans and texts are what costs, so only links to the web get them.
         if href.lstrip(_DROPPED)[:1] in _WEB_STARTS or OWN_OPT_OUT in attributes:
-            value, own_opt_out = _spans(source, element, offset)
-            text_is_url = _looks_like_url(element.text)
+            value, own_opt_out = _spans(source, element, origin.offset)
             params = _SKIP_PARAMS not in attributes
-            yield HtmlLink(place, href, value, _is_opted_out(attributes, href), own_opt_out, params, text_is_url)
+            yield HtmlLink(
+                place, href, value, _is_opted_out(attributes, href), own_opt_out, params, _shows_url(element)
+            )
         else:
             yield HtmlLink(place, href)
 
@@ -146,38 +162,65 @@ def _spans(source: str, element: turbohtml.Element, offset: int) -> tuple[Span |
 
 
 def _is_opted_out(attributes: Mapping[str, str | list[str] | None], href: str) -> bool:
-    if not _OPT_OUT_FLAGS.isdisjoint(attributes):
-        return any(str(attributes[name]).lower() != "false" for name in _OPT_OUT_FLAGS.intersection(attributes))
-    if not _OPT_OUT_VALUES.keys().isdisjoint(attributes):
-        return any(str(attributes.get(name)).strip().lower() == off for name, off in _OPT_OUT_VALUES.items())
-    if _OPT_OUT_CLASS in (attributes.get("class") or ()):
-        return True
-    return "disable-tracking" in href and bool(_OPT_OUT_QUERY.search(href))
+    return (
+        any(str(attributes[name]).lower() != "false" for name in _OPT_OUT_FLAGS if name in attributes)
+        or any(str(attributes[name]).strip().lower() == off for name, off in _OPT_OUT_VALUES.items() if name in attributes)
+        or _OPT_OUT_CLASS in (attributes.get("class") or ())
+        or bool(_OPT_OUT_QUERY.search(href))
+    )
 
 
-def _looks_like_url(text: str) -> bool:
-    text = text.strip().lower()
+def _shows_url(element: turbohtml.Element) -> bool:
+    """Whether the text of a link starts with a URL. Only its first piece is read: links nest, if wrongly."""
+    text = next(element.stripped_strings, "").lower()
     return text.startswith(("http://", "https://", "www.")) and not any(map(str.isspace, text))
 
 
-def _conditional_comments(source: str, document: turbohtml.Document) -> Iterator[tuple[int, str]]:
-    """Offset and content of each comment ``<!--[if ...]> ... <![endif]-->`` that has a link in it.
+def _conditional_comments(source: str, document: turbohtml.Document) -> Iterator[tuple[_Origin, str]]:
+    """Place and content of each comment ``<!--[if ...]> ... <![endif]-->`` that has a link in it, in order.
 
     The parser gives no place for a comment, so its text is looked up in the source. Where the same text also
     stands somewhere that is no comment (in a script, say), the places can't be told apart and are all left alone.
     """
-    starts = [match.end() for match in _CONDITIONAL.finditer(source)]
-    if not starts:
-        return
     comments: Counter[str] = Counter()
     for comment in document.xpath("//comment()"):  # type: ignore[union-attr]  # a node set, for this expression
         data = comment.data  # type: ignore[union-attr]
         if data[:9].lstrip()[:3].lower() == "[if" and _LINK_TAG.search(data):
             comments[data] += 1
-    for data, count in comments.items():
-        places = [start for start in starts if source.startswith(data, start)]
-        if len(places) == count:
-            yield from ((place, data) for place in places)
+    if not comments:
+        return
+    lengths = set(map(len, comments))
+    candidates = [(at, source[at:end]) for at, end in _comment_like(source) if end - at in lengths]
+    places = Counter(content for _, content in candidates)
+    line, line_start, done = 1, 0, 0
+    for at, content in candidates:
+        if places[content] == comments[content]:
+            line += source.count("\n", done, at)
+            line_start = max(line_start, source.rfind("\n", done, at) + 1)
+            done = at
+            yield _Origin(at, line, at - line_start), content
+
+
+def _comment_like(source: str) -> Iterator[tuple[int, int]]:
+    """The span of the content of all that looks like a conditional comment, wherever it stands."""
+    end = -1
+    for match in _CONDITIONAL.finditer(source):
+        if match.end() > end:  # or else the end is still the next one: looked up anew, it takes quadratic time
+            closing = _COMMENT_END.search(source, match.end())
+            end = closing.start() if closing else len(source)
+        yield match.end(), end
+
+
+def _without_framesets(source: str) -> str:
+    """``source`` with every ``<frameset>`` tag made one of no meaning, and all offsets kept."""
+    tags = [token for token in turbohtml.tokenize(source) if token.tag == "frameset"]
+    lines = [0, *(match.end() for match in re.finditer("\n", source))]
+    characters = list(source)
+    for tag in tags:
+        if tag.line is not None and tag.col is not None:
+            at = lines[tag.line - 1] + tag.col
+            characters[at + 1 + (source[at + 1] == "/")] = "x"
+    return "".join(characters)
 
 
 def _images(document: turbohtml.Document) -> Iterator[tuple[Span, str]]:
@@ -187,8 +230,7 @@ def _images(document: turbohtml.Document) -> Iterator[tuple[Span, str]]:
             yield Span(spans.start_tag.start_offset, spans.start_tag.end_offset), src
 
 
-def _body(source: str, document: turbohtml.Document) -> tuple[int | None, int]:
-    body = document.find("body")
+def _body(source: str, body: turbohtml.Element | None) -> tuple[int | None, int]:
     spans = body.source_location if body else None
     start = spans.start_tag.end_offset if spans else None
     if spans and spans.end_tag:

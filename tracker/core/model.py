@@ -9,7 +9,7 @@ All times are integers: microseconds since the Unix epoch, UTC.
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,13 @@ class MessageClass(enum.StrEnum):
 
     MARKETING = "marketing"
     TRANSACTIONAL = "transactional"
+
+
+class Owner(NamedTuple):
+    """Whom a message belongs to: an id that is registered once is not registered for another."""
+
+    recipient: str | None
+    batch: str | None
 
 
 class Registration(msgspec.Struct, frozen=True, array_like=True):

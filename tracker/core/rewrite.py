@@ -28,7 +28,7 @@ _TEXT_FOOTER = "Unsubscribe: {}"
 _FAILED = Notice("rewrite_failed", "this part could not be rewritten: it is as it was, but for its placeholders")
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the link report. ``index`` and ``tracked_url`` are None where the link was left as it is."""
 
     index: int | None

@@ -8,22 +8,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..core.model import Event, Verdict
-from ..core.status import Status
+from tracker.core.model import Event, Owner, Verdict
+from tracker.core.status import Status
 
 
 class Store(Protocol):
     """Where events are kept for good and folded into each message's status.
 
-    Every method raises `StoreUnavailable` where waiting may help: the database is away, busy, full or
-    read-only. Several processes may use one database at the same time.
+    Every method raises `StoreUnavailable` where waiting may help: the database is away, busy, full,
+    read-only or silent. Several processes may use one database at the same time.
+
+    Whoever puts the process together calls `open` once at the start, to learn of a wrong configuration,
+    and may go on when the store is away: every other method opens what is not open, so it need only be
+    called again. All of them may raise `ConfigError`, then, for a database that a newer tracker has
+    migrated. Nothing may be called after `close`, `open` aside.
     """
 
     async def open(self) -> None:
-        """Connect and apply the migrations that are missing."""
+        """Connect and apply the migrations that are missing; nothing where that is done.
+
+        Raises `ConfigError` where the database was migrated by a newer tracker or its URL is malformed.
+        """
 
     async def close(self) -> None:
-        """Let go of every connection. The store may be opened again."""
+        """Let go of every connection, after what is under way. The store may be opened again."""
 
     async def record(self, events: Sequence[Event]) -> None:
         """Store ``events`` and fold them into their messages' statuses, all in one transaction.
@@ -34,6 +42,9 @@ class Store(Protocol):
 
     async def status(self, account: str, message_id: str) -> Status | None:
         """The status of one message, or None where nothing is known of it."""
+
+    async def owners(self, account: str, message_ids: Sequence[str]) -> dict[str, Owner]:
+        """The owners of those of the messages that are registered, by message id."""
 
     async def events(
         self, account: str, message_id: str, *, after: bytes = b"", limit: int = 1000

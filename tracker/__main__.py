@@ -1,0 +1,5 @@
+"""``python -m tracker``: the same as the command ``tracker``."""
+
+from .cli import main
+
+raise SystemExit(main())

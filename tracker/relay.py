@@ -1,0 +1,204 @@
+"""The relay: moves events from the spool to the status store, for ever.
+
+Owns the pace, the retries, and what is done with an event that the store can never take. Must not know
+which store it is, nor what an event means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+import traceback
+from typing import Final, TypeAlias
+
+from tracker import metrics
+from tracker.core.errors import EventRejected, SpoolUnavailable, StoreUnavailable
+from tracker.core.model import Event
+from tracker.spool import Spool
+from tracker.stores import Store
+
+_BATCH_ROWS: Final = 1000
+_GATHER_S: Final = 0.02
+"""The least rest after a batch that was not full: the next one is worth its two commits then."""
+_IDLE_S: Final = 5.0
+_STORE_S: Final = 60.0
+_BACKOFF_S: Final = (0.1, 30.0)
+_STATUS_EVERY_S: Final = 1.0
+_PATIENCE: Final = 3
+"""How often a batch may fail for an unknown reason before its events are tried one by one."""
+_HOPELESS: Final = 32
+"""As many failures one by one, and no success, and it isn't the events that are at fault."""
+
+_Rows: TypeAlias = list[tuple[int, Event]]
+"""Sequence numbers in the spool, and events."""
+
+logger = logging.getLogger(__name__)
+
+
+def pause_s(work_s: float, *, hits_per_s: float, fill: float) -> float:
+    """How long to rest after a batch that took ``work_s`` seconds.
+
+    Serving and relaying share one processor core, since they share Python's lock, and it is serving that
+    people wait for. So the relay works for a share of the time: all of it when no requests come, down to
+    a tenth at 1,000 hits a second, and more again as the backlog grows: half of it when a quarter of
+    the spool is in use (``fill`` 0.25), all when it is half full, since a full spool loses events.
+    """
+    share = min(1.0, max(0.1, 1 - hits_per_s / 1000, 2 * fill))
+    return min(1.0, work_s * (1 / share - 1))
+
+
+def backoff_s(failures: int) -> float:
+    """How long to wait after ``failures`` in a row: doubling, and scattered, so that nodes don't return at once."""
+    least, most = _BACKOFF_S
+    longest = min(most, least * 2.0 ** min(failures - 1, 16))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - not for security
+
+
+class Relay:
+    """Moves what is in ``spool`` to ``store``; both are open."""
+
+    def __init__(self, spool: Spool, store: Store) -> None:
+        self._spool = spool
+        self._store = store
+        self._at_work = asyncio.Lock()
+        self._failures = 0
+        self._crashes = 0
+        self._fill = 0.0
+        self._oldest_at: int | None = None
+        self._looked_at = -_STATUS_EVERY_S
+
+    async def run(self) -> None:
+        """Relay until cancelled. A batch that is cut off by that is simply relayed again later."""
+        seen, seen_at = self._spool.appended, time.monotonic()
+        while True:
+            started = time.monotonic()
+            self._spool.stored.clear()
+            rows = await self._batch()
+            now = time.monotonic()
+            if rows is None:
+                await asyncio.sleep(backoff_s(self._failures))
+            elif rows:
+                hits_per_s = (self._spool.appended - seen) / (now - seen_at)
+                seen, seen_at = self._spool.appended, now
+                rest_s = pause_s(now - started, hits_per_s=hits_per_s, fill=self._fill)
+                await asyncio.sleep(rest_s if rows == _BATCH_ROWS else max(rest_s, _GATHER_S))
+            else:
+                await self._wait_for_rows()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Relay what is there, as long as that works, for at most ``timeout_s``; True when nothing is left.
+
+        Call it once `run` has been cancelled. What remains stays in the spool for the next start.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while rows := await self._batch():
+                    pass
+        except TimeoutError:
+            return False
+        return rows == 0
+
+    def lag_s(self) -> float:
+        """How old the oldest event is that the store does not have: seconds; 0 when there is none."""
+        return 0.0 if self._oldest_at is None else max(0.0, time.time() - self._oldest_at / 1e6)
+
+    async def _wait_for_rows(self) -> None:
+        try:
+            async with asyncio.timeout(_IDLE_S):
+                await self._spool.stored.wait()
+        except TimeoutError:
+            pass  # looks all the same: a wake-up that was missed must not stop everything
+
+    async def _batch(self) -> int | None:
+        """Relay the oldest rows; returns how many they were, or None where it must be tried again."""
+        async with self._at_work:
+            rows: int | None = None
+            try:
+                rows = await self._move()
+                self._failures = self._crashes = 0
+            except (StoreUnavailable, SpoolUnavailable, TimeoutError) as error:
+                self._failed(str(error) or "timeout")
+            except Exception as error:
+                self._crashes += 1
+                # Without the message of the exception, which may quote an address.
+                trace = "".join(traceback.format_tb(error.__traceback__))
+                self._failed(f"unexpected {type(error).__name__}\n{trace}")
+            await self._look()
+            return rows
+
+    async def _move(self) -> int:
+        rows = await asyncio.to_thread(self._spool.read, _BATCH_ROWS)
+        self._oldest_at = rows[0][1].recorded_at if rows else None
+        if rows:
+            await self._record(rows)
+            metrics.RELAYED.inc(await self._spool.ack(rows[-1][0]))
+            self._oldest_at = rows[-1][1].recorded_at if self._spool.depth else None
+        return len(rows)
+
+    async def _record(self, rows: _Rows) -> None:
+        try:
+            await self._store_all(rows)
+        except EventRejected as error:
+            if len(rows) == 1:
+                await self._spool.set_aside(rows[0][0], str(error))
+            else:
+                await self._record(rows[: len(rows) // 2])
+                await self._record(rows[len(rows) // 2 :])
+        except (StoreUnavailable, TimeoutError):
+            raise
+        except Exception:
+            if self._crashes < _PATIENCE:
+                raise
+            await self._isolate(rows)
+
+    async def _isolate(self, rows: _Rows) -> None:
+        """Set aside the events at which the store breaks, but only while it takes others."""
+        suspects: list[_Rows] = []
+        pending, works = [rows], False
+        while pending:
+            part = pending.pop()
+            error = await self._try(part)
+            if error is None:
+                works = True
+            elif len(part) > 1:
+                pending += [part[len(part) // 2 :], part[: len(part) // 2]]
+            else:
+                suspects.append(part)
+                if not works and (len(suspects) >= _HOPELESS or not pending):
+                    raise error
+        for suspect in suspects:  # once more: it may have been the store that was broken, and is well now
+            if error := await self._try(suspect):
+                await self._spool.set_aside(suspect[0][0], repr(error))
+
+    async def _try(self, rows: _Rows) -> Exception | None:
+        try:
+            await self._store_all(rows)
+        except (StoreUnavailable, TimeoutError):
+            raise
+        except Exception as error:
+            return error
+        return None
+
+    async def _store_all(self, rows: _Rows) -> None:
+        async with asyncio.timeout(_STORE_S):
+            await self._store.record([event for _, event in rows])
+
+    def _failed(self, reason: str) -> None:
+        self._failures += 1
+        metrics.RELAY_FAILURES.inc()
+        logger.warning("batch to be tried again: %s", reason, extra={"action": "relay_batch_failed"})
+
+    async def _look(self) -> None:
+        """Bring the gauges up to date, and how full the spool is."""
+        metrics.SPOOL_DEPTH.set(self._spool.depth)
+        metrics.SPOOL_OLDEST_SECONDS.set(self.lag_s())
+        now = time.monotonic()
+        if now - self._looked_at >= _STATUS_EVERY_S:
+            self._looked_at = now
+            try:
+                status = await asyncio.to_thread(self._spool.status)
+            except SpoolUnavailable:
+                return
+            self._fill = status.bytes / self._spool.max_bytes

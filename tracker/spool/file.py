@@ -1,0 +1,277 @@
+"""One spool file: an SQLite database in WAL mode that is synced at every commit.
+
+Owns the table layout and what is done with a corrupt file. Must not know about threads' work, waiting
+or slots: one thread calls the methods that write; `read` and `status` may be called from any thread,
+since each opens a connection of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import apsw
+import msgspec
+
+NewRow: TypeAlias = tuple[bytes, int, int, int, int, bytes]
+"""``(id, occurred_at, last_at, count, recorded_at, facts)``; times in microseconds since the epoch."""
+
+Row: TypeAlias = tuple[int, bytes, int, int, int, int, bytes]
+"""A `NewRow` behind its sequence number."""
+
+CORRUPT: Final = (apsw.CorruptError, apsw.NotADBError)
+
+_COLUMNS: Final = "id, occurred_at, last_at, count, recorded_at, facts"
+_SCHEMA: Final = """
+    CREATE TABLE IF NOT EXISTS event (
+        seq INTEGER PRIMARY KEY, id BLOB NOT NULL, occurred_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
+        count INTEGER NOT NULL, recorded_at INTEGER NOT NULL, facts BLOB NOT NULL
+    ) STRICT;
+    -- ANY, since a damaged row may hold anything, and must find its place here all the same.
+    CREATE TABLE IF NOT EXISTS set_aside (
+        id ANY, occurred_at ANY, last_at ANY, count ANY, recorded_at ANY, facts ANY, reason TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 1;
+"""
+_INSERT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
+# A damaged row may hold values of any type: each is forced into the one that belongs there.
+_NUMBERS: Final = ", ".join(
+    f"ifnull(CAST({name} AS INTEGER), 0)" for name in ("occurred_at", "last_at", "count", "recorded_at")
+)
+_READ: Final = f"""
+    SELECT json_group_array(json_array(seq, hex(id), {_NUMBERS}, hex(facts)))
+    FROM (SELECT * FROM event ORDER BY seq LIMIT ?)
+"""  # noqa: S608
+_SALVAGE: Final = f"""
+    SELECT seq, ifnull(CAST(id AS BLOB), x''), {_NUMBERS}, ifnull(CAST(facts AS BLOB), x'')
+    FROM event WHERE seq > ? ORDER BY seq
+"""  # noqa: S608
+_SALVAGE_ROWS: Final = 1000
+_PAGE_BYTES: Final = 4096
+_WAL_BYTES: Final = 16 << 20
+_SPARE_PAGES: Final = 64
+"""Room past the limit for setting rows aside, which is how a full spool gets moving again."""
+_BUSY_MS: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolStatus:
+    """What one spool file holds."""
+
+    file: str
+    rows: int
+    """Rows that the store has not acknowledged."""
+    oldest_at: int | None
+    """When the oldest of them was recorded: microseconds since the epoch."""
+    bytes: int
+    """What is in use; the file itself never shrinks."""
+    set_aside: int
+    """Rows that the store can never take."""
+    error: str | None = None
+    """Why the file could not be read, if so. The numbers are 0 then."""
+
+
+class SpoolFile:
+    """The file at ``path``, of at most ``max_bytes``. Every method raises the `apsw.Error` it meets."""
+
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
+        self.path = path
+        self.rows = 0
+        self.generation = 0
+        """Grows when the file is replaced, so that damage seen in the old one is not blamed on the new."""
+        self._max_pages = max(max_bytes // _PAGE_BYTES, 8)
+        self._next_seq = 1
+        self._writing: apsw.Connection | None = None
+
+    def open(self) -> apsw.Connection:
+        """The connection that writes; opens and checks the file, or creates it, where that is still to do."""
+        if self._writing is not None:
+            return self._writing
+        # Created here for its mode, which SQLite then gives to the files beside it.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = apsw.Connection(str(self.path))
+        try:
+            connection.set_busy_timeout(_BUSY_MS)
+            for pragma in (
+                f"page_size = {_PAGE_BYTES}",
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                f"journal_size_limit = {_WAL_BYTES}",
+                f"max_page_count = {self._max_pages}",
+            ):
+                _run(connection, f"PRAGMA {pragma}")
+            if (found := connection.execute("PRAGMA quick_check(1)").get) != "ok":
+                raise apsw.CorruptError(str(found))
+            _run(connection, _SCHEMA)
+            self.rows, last = _run(connection, "SELECT count(*), ifnull(max(seq), 0) FROM event")[0]
+        except BaseException:
+            connection.close()
+            raise
+        # Never counts down, not even over a replaced file: who read a row may acknowledge it later on.
+        self._next_seq = max(self._next_seq, last + 1)
+        self._writing = connection
+        return connection
+
+    def close(self) -> None:
+        """Bring everything into the main file. The next method that writes opens it again."""
+        if self._writing is not None:
+            connection, self._writing = self._writing, None
+            connection.close()
+
+    def insert(self, rows: Sequence[NewRow]) -> None:
+        """Add ``rows`` behind all others: all of them on disk when this returns, or none."""
+        if not rows:
+            return
+        connection = self.open()
+        first = self._next_seq
+        self._next_seq += len(rows)
+        with _transaction(connection):
+            connection.executemany(_INSERT, [(seq, *row) for seq, row in enumerate(rows, first)])
+        self.rows += len(rows)
+
+    def probe(self) -> None:
+        """Commit a change that changes nothing: raises what a commit of rows would meet."""
+        with _transaction(connection := self.open()):
+            _run(connection, "PRAGMA user_version = 1")
+
+    def delete(self, through: int) -> int:
+        """Remove the rows up to and with the sequence number ``through``; returns how many they were."""
+        connection = self.open()
+        _run(connection, "DELETE FROM event WHERE seq <= ?", (through,))
+        removed = connection.changes()
+        self.rows -= removed
+        return removed
+
+    def set_aside(self, seq: int, reason: str) -> bool:
+        """Move one row to the table of those that can never be stored; False where there is no such row."""
+        connection = self.open()
+        copy = f"INSERT INTO set_aside SELECT {_COLUMNS}, ? FROM event WHERE seq = ?"  # noqa: S608
+        with self._spare_room(connection), _transaction(connection):
+            _run(connection, copy, (reason, seq))
+            _run(connection, "DELETE FROM event WHERE seq = ?", (seq,))
+            moved = connection.changes()
+        self.rows -= moved
+        return moved > 0
+
+    def move_from(self, other: SpoolFile, limit: int) -> bool:
+        """Move the ``limit`` oldest rows of ``other`` here; False when nothing was left there to move.
+
+        They are on disk here before they go there, so a crash in between makes doubles, with equal ids.
+        """
+        if rows := other.read(limit):
+            self.insert([row[1:] for row in rows])
+            other.delete(rows[-1][0])
+            return True
+        connection = self.open()
+        aside = _run(other.open(), "SELECT * FROM set_aside")
+        with self._spare_room(connection), _transaction(connection):
+            connection.executemany("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", aside)
+        return False
+
+    def remove(self) -> None:
+        """Delete the file."""
+        self.close()
+        for end in ("-wal", "-shm", ""):
+            Path(f"{self.path}{end}").unlink(missing_ok=True)
+
+    def replace(self) -> Path:
+        """Rename the file, which is corrupt, and begin a new one with its readable rows; returns where it is now.
+
+        The rows come back under new sequence numbers, so a late acknowledgement can't remove them unread.
+        """
+        with contextlib.suppress(apsw.Error):
+            self.close()
+        self.generation += 1
+        self.rows = 0
+        now = datetime.datetime.now(datetime.UTC)
+        aside = Path(f"{self.path}.corrupt-{now:%Y%m%dT%H%M%S%f}")
+        Path(f"{self.path}-shm").unlink(missing_ok=True)
+        for end in ("-wal", ""):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self.path}{end}").rename(f"{aside}{end}")
+        self.open()
+        for rows in _salvage(aside):
+            self.insert(rows)
+        return aside
+
+    def read(self, limit: int) -> list[Row]:
+        """The ``limit`` oldest rows."""
+        # As one value, since every row stepped to costs a chance to lose Python's lock for 5 ms.
+        with _reading(self.path) as connection:
+            rows = msgspec.json.decode(connection.execute(_READ, (limit,)).get)
+        return [
+            (seq, bytes.fromhex(id_), occurred_at, last_at, count, recorded_at, bytes.fromhex(facts))
+            for seq, id_, occurred_at, last_at, count, recorded_at, facts in rows
+        ]
+
+    def status(self) -> SpoolStatus:
+        """What the file holds."""
+        return read_status(self.path, rows=self.rows)
+
+    @contextlib.contextmanager
+    def _spare_room(self, connection: apsw.Connection) -> Iterator[None]:
+        _run(connection, f"PRAGMA max_page_count = {self._max_pages + _SPARE_PAGES}")
+        try:
+            yield
+        finally:
+            _run(connection, f"PRAGMA max_page_count = {self._max_pages}")
+
+
+def read_status(path: Path, *, rows: int | None = None) -> SpoolStatus:
+    """What the file at ``path`` holds, also while another process writes to it. ``rows`` saves counting."""
+    with _reading(path) as connection:
+        pages, free, page_bytes = (
+            connection.execute(f"PRAGMA {name}").get for name in ("page_count", "freelist_count", "page_size")
+        )
+        oldest_at = connection.execute("SELECT recorded_at FROM event ORDER BY seq LIMIT 1").get
+        set_aside = connection.execute("SELECT count(*) FROM set_aside").get
+        if rows is None:
+            rows = connection.execute("SELECT count(*) FROM event").get
+    return SpoolStatus(path.name, rows or 0, oldest_at, (pages - free) * page_bytes, set_aside)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[apsw.Connection]:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        connection.set_busy_timeout(_BUSY_MS)
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
+    # Not apsw's own, which fails to roll back, and hides the error, where SQLite has done it already.
+    _run(connection, "BEGIN IMMEDIATE")
+    try:
+        yield
+        _run(connection, "COMMIT")
+    finally:
+        if connection.in_transaction:
+            _run(connection, "ROLLBACK")
+
+
+def _run(connection: apsw.Connection, sql: str, values: Sequence[apsw.SQLiteValue] = ()) -> list[Any]:
+    # apsw runs a statement only as far as its rows are fetched.
+    return connection.execute(sql, values).fetchall()
+
+
+def _salvage(path: Path) -> Iterator[list[NewRow]]:
+    """The rows of a corrupt file in chunks: from the front as far as it can be read, then from the back."""
+    last, chunk = -1, list[NewRow]()
+    for direction in ("ASC", "DESC"):
+        with contextlib.suppress(apsw.Error), _reading(path) as connection:
+            for row in connection.execute(f"{_SALVAGE} {direction}", (last,)):
+                chunk.append(row[1:])
+                if direction == "ASC":
+                    last = row[0]
+                if len(chunk) == _SALVAGE_ROWS:
+                    yield chunk
+                    chunk = []
+    yield chunk

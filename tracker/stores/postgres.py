@@ -1,0 +1,203 @@
+"""The status store in PostgreSQL: everything in the schema ``tracker``, of any database.
+
+Owns the pool and how PostgreSQL's types are spelled. Must not decide what is written: that is `recording`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import asyncpg  # type: ignore[import-untyped]
+
+from tracker.core.errors import ConfigError, StoreUnavailable
+from tracker.core.model import Event, Owner, Verdict
+from tracker.core.status import Status
+
+from .faults import Faults, translated
+from .limits import is_key
+from .queries import load_migrations, load_queries, missing
+from .recording import recording
+from .rows import Row, judged_event, status_in
+
+SQL: Final = load_queries("postgres.sql")
+MIGRATIONS: Final = load_migrations("postgres")
+
+UNAVAILABLE: Final[Faults] = (
+    OSError,  # refused, reset, a name that does not resolve; TimeoutError is one
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shut down, starting up, statement_timeout
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.ObjectNotInPrerequisiteStateError,  # lock_timeout
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    # Wrong now, and put right without a restart of tracker:
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+REJECTED: Final[Faults] = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+_EPOCH_US: Final = 946_684_800_000_000
+"""PostgreSQL counts its microseconds from the year 2000."""
+
+_POOL_SIZE: Final = 4
+
+
+class PostgresStore:
+    """A `Store` in the database at ``url`` (``postgresql://...``).
+
+    Nothing waits for ever: a connection ``connect_timeout_s`` seconds, a statement ``statement_timeout_s``
+    on the server, and a little longer for a server that has fallen silent.
+    """
+
+    def __init__(self, url: str, *, connect_timeout_s: float = 5.0, statement_timeout_s: float = 30.0) -> None:
+        self._url = url
+        self._connect_timeout_s = connect_timeout_s
+        self._statement_timeout_s = statement_timeout_s
+        self._opening = asyncio.Lock()
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """See `Store`."""
+        with translated(UNAVAILABLE):
+            await self._opened()
+
+    async def close(self) -> None:
+        """See `Store`."""
+        async with self._opening:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(self._connect_timeout_s):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """See `Store`."""
+        with translated(UNAVAILABLE, REJECTED):
+            async with self._connection() as db, db.transaction():
+                with suppress(StopIteration):
+                    steps = recording(events)
+                    query, rows = next(steps)
+                    while True:
+                        columns = zip(*rows, strict=True)
+                        query, rows = steps.send(await db.fetch(SQL[query], *columns) if rows else [])
+
+    async def status(self, account: str, message_id: str) -> Status | None:
+        """See `Store`."""
+        rows = await self._read("message", account, message_id)
+        return status_in(rows[0]) if rows else None
+
+    async def owners(self, account: str, message_ids: Sequence[str]) -> dict[str, Owner]:
+        """See `Store`."""
+        with translated(UNAVAILABLE):
+            async with self._connection() as db:
+                rows = await db.fetch(SQL["owners"], account, [id_ for id_ in message_ids if is_key(id_)])
+        return {id_: Owner(*owner) for id_, *owner in rows}
+
+    async def events(
+        self, account: str, message_id: str, *, after: bytes = b"", limit: int = 1000
+    ) -> list[tuple[Event, Verdict | None]]:
+        """See `Store`."""
+        rows = await self._read("events", account, message_id, after.ljust(16, b"\0"), limit)
+        return [judged_event(row) for row in rows]
+
+    async def _read(self, query: str, account: str, message_id: str, *more: bytes | int) -> list[Row]:
+        if not (is_key(account) and is_key(message_id)):
+            return []
+        with translated(UNAVAILABLE):
+            async with self._connection() as db:
+                return [tuple(row) for row in await db.fetch(SQL[query], account, message_id, *more)]
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        pool = await self._opened()
+        async with pool.acquire(timeout=self._connect_timeout_s) as db:
+            try:
+                yield db
+            except asyncpg.InterfaceError as error:
+                if _is_lost(db):
+                    raise StoreUnavailable(f"the connection was lost: {error}") from error
+                raise
+
+    async def _opened(self) -> asyncpg.Pool:
+        """The pool, connected now if need be; while another call is connecting, this one waits its time too."""
+        async with asyncio.timeout(self._connect_timeout_s):
+            await self._opening.acquire()
+        try:
+            if self._pool is None:
+                self._pool = await self._connect()
+            return self._pool
+        finally:
+            self._opening.release()
+
+    async def _connect(self) -> asyncpg.Pool:
+        pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,  # or it would go on connecting in the background while the server is away
+            max_size=_POOL_SIZE,
+            timeout=self._connect_timeout_s,
+            command_timeout=self._statement_timeout_s + self._connect_timeout_s,
+            init=_set_codecs,
+            server_settings=_settings(self._statement_timeout_s),
+        )
+        try:
+            async with pool.acquire(timeout=self._connect_timeout_s) as db, db.transaction():
+                await _migrate(db)
+        except ValueError as error:  # the pool reads the URL when it first connects
+            pool.terminate()
+            raise ConfigError(f"the store's URL is malformed: {type(error).__name__}") from error
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
+
+
+def _is_lost(db: Any) -> bool:
+    """Whether the connection in use is gone; every call on one that is gone is an InterfaceError."""
+    try:
+        return bool(db.is_closed())
+    except asyncpg.InterfaceError:  # the pool has taken it back already
+        return True
+
+
+def _settings(statement_timeout_s: float) -> dict[str, str]:
+    timeout_ms = str(int(statement_timeout_s * 1000))
+    return {
+        "application_name": "tracker",
+        "statement_timeout": timeout_ms,
+        "idle_in_transaction_session_timeout": timeout_ms,  # a frozen process must not keep its locks
+        # The size of the arrays and of young tables decides between an index and a scan: plan anew each time.
+        "plan_cache_mode": "force_custom_plan",
+    }
+
+
+async def _set_codecs(db: Any) -> None:
+    """Ids are 16 bytes and times are microseconds since the Unix epoch, as everywhere in tracker."""
+    await db.set_type_codec("uuid", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+    await db.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        encoder=lambda time: (time - _EPOCH_US,),
+        decoder=lambda wire: wire[0] + _EPOCH_US,
+        format="tuple",
+    )
+
+
+async def _migrate(db: Any) -> None:
+    await db.execute(SQL["lock_migrations"])
+    applied = await db.fetchval(SQL["applied_migration"]) if await db.fetchval(SQL["has_migrations"]) else 0
+    for migration in missing(MIGRATIONS, applied):
+        await db.execute(migration.sql)
+        await db.execute(SQL["note_migration"], migration.number, migration.name)

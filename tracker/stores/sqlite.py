@@ -1,0 +1,208 @@
+"""The status store in one SQLite file, the embedded default. Several processes may share the file.
+
+Owns its connections: one writer and one reader, each with a thread of its own, so that reads do not
+queue behind writes. Must not decide what is written: that is `recording`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+import apsw
+
+from tracker.core.model import Event, Owner, Verdict
+from tracker.core.status import Status
+
+from .faults import Faults, translated
+from .limits import is_key
+from .queries import load_migrations, load_queries, missing
+from .recording import recording
+from .rows import Row, judged_event, status_in
+
+SQL: Final = load_queries("sqlite.sql")
+MIGRATIONS: Final = load_migrations("sqlite")
+
+# A corrupt file is the environment's fault too: its events must wait in the spool for the operator.
+UNAVAILABLE: Final[Faults] = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.NotADBError,
+    apsw.PermissionsError,
+    apsw.ProtocolError,
+    apsw.ReadOnlyError,
+)
+REJECTED: Final[Faults] = (
+    apsw.ConstraintError,
+    apsw.MismatchError,
+    apsw.TooBigError,
+    OverflowError,
+    UnicodeEncodeError,
+)
+
+_RETRY_S: Final = 0.01
+
+Result = TypeVar("Result")
+
+
+class SqliteStore:
+    """A `Store` in the file ``path``, whose folder must exist.
+
+    Another process's transaction is waited for ``busy_timeout_s`` seconds.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = 5.0) -> None:
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._opening = asyncio.Lock()
+        self._connections: tuple[_Connection, _Connection] | None = None
+
+    async def open(self) -> None:
+        """See `Store`."""
+        await self._opened()
+
+    async def close(self) -> None:
+        """See `Store`."""
+        async with self._opening:
+            for connection in self._connections or ():
+                await connection.close()
+            self._connections = None
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """See `Store`."""
+        writer, _ = await self._opened()
+        with translated(UNAVAILABLE, REJECTED):
+            await writer.run(_record, events)
+
+    async def status(self, account: str, message_id: str) -> Status | None:
+        """See `Store`."""
+        rows = await self._read("message", account, message_id)
+        return status_in(rows[0]) if rows else None
+
+    async def owners(self, account: str, message_ids: Sequence[str]) -> dict[str, Owner]:
+        """See `Store`."""
+        _, reader = await self._opened()
+        keys = [(account, id_) for id_ in message_ids if is_key(id_)]
+        with translated(UNAVAILABLE):
+            rows = await reader.run(lambda db: list(db.executemany(SQL["owners"], keys)))
+        return {id_: Owner(*owner) for id_, *owner in rows}
+
+    async def events(
+        self, account: str, message_id: str, *, after: bytes = b"", limit: int = 1000
+    ) -> list[tuple[Event, Verdict | None]]:
+        """See `Store`."""
+        return [judged_event(row) for row in await self._read("events", account, message_id, after, limit)]
+
+    async def _read(self, query: str, account: str, message_id: str, *more: bytes | int) -> list[Row]:
+        if not (is_key(account) and is_key(message_id)):
+            return []
+        _, reader = await self._opened()
+        with translated(UNAVAILABLE):
+            return await reader.run(lambda db: list(db.execute(SQL[query], (account, message_id, *more))))
+
+    async def _opened(self) -> tuple[_Connection, _Connection]:
+        async with self._opening:
+            if self._connections is None:
+                with translated(UNAVAILABLE):
+                    writer = await _Connection.open("store-writer", self._connect)
+                    try:
+                        await writer.run(_migrate)
+                        reader = await _Connection.open("store-reader", self._connect)
+                    except BaseException:
+                        await writer.close()
+                        raise
+                self._connections = writer, reader
+            return self._connections
+
+    def _connect(self) -> apsw.Connection:
+        db = apsw.Connection(str(self._path))
+        try:
+            db.set_busy_timeout(int(self._busy_timeout_s * 1000))
+            _use_wal(db, self._busy_timeout_s)
+            db.pragma("synchronous", "full")  # the spool lets go of what is committed here
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+class _Connection:
+    """A connection and the one thread that uses it."""
+
+    def __init__(self, thread: ThreadPoolExecutor, db: apsw.Connection) -> None:
+        self._thread = thread
+        self._db = db
+
+    @classmethod
+    async def open(cls, name: str, connect: Callable[[], apsw.Connection]) -> Self:
+        thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        try:
+            return cls(thread, await asyncio.get_running_loop().run_in_executor(thread, connect))
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+
+    async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """What ``work`` returns for the connection and ``arguments``, in the connection's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._db, *arguments)
+
+    async def close(self) -> None:
+        await self.run(apsw.Connection.close)
+        self._thread.shutdown()
+
+
+def _use_wal(db: apsw.Connection, timeout_s: float) -> None:
+    """Make the file a WAL, if it is none yet; SQLite does not always wait for others that do the same."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            db.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+
+
+@contextmanager
+def _transaction(db: apsw.Connection) -> Iterator[None]:
+    """A transaction around the block, after those of other processes.
+
+    Not the connection's own ``with``: that one keeps the GIL while it waits and while it syncs, so every
+    other thread of the process would stand still.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # SQLite ends it by itself on some errors
+            db.execute("ROLLBACK")
+        raise
+
+
+def _migrate(db: apsw.Connection) -> None:
+    with _transaction(db):
+        applied = db.pragma("user_version")
+        for migration in missing(MIGRATIONS, applied):
+            db.execute(migration.sql)
+            db.pragma("user_version", migration.number)
+
+
+def _record(db: apsw.Connection, events: Sequence[Event]) -> None:
+    with _transaction(db), suppress(StopIteration):
+        steps = recording(events)
+        query, rows = next(steps)
+        while True:
+            query, rows = steps.send(list(db.executemany(SQL[query], rows)))

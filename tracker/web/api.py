@@ -1,0 +1,251 @@
+"""The API that mailers call, and what operators' tools read: health, readiness, metrics.
+
+Owns requests and answers. The rules of rewriting and of status are the core's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from tracker import metrics
+from tracker.core.errors import SpoolUnavailable, TooLarge, TrackerError
+from tracker.core.model import EventType, Facts, Owner
+from tracker.core.rewrite import Rewriter, Rewritten, Template
+from tracker.core.tokens import DEFAULT_ACCOUNT, Message
+from tracker.spool import Spool
+from tracker.stores import Store
+
+from . import requests
+from .answers import BatchErrorAnswer, EventsAnswer, event_answer, message_answer, rewrite_answer
+from .openapi import document
+from .problems import NotAuthorized, NotFound, answer_error, answer_http_error, problem
+from .registry import Registry
+from .requests import Addressee, BatchRequest, Content, RewriteRequest
+
+MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
+"""Of a whole request: two bodies of 2 MiB, JSON's escapes, and the recipients of a batch."""
+LARGE_BODY_CHARS: Final = 100_000
+"""Bodies larger than this are rewritten in a thread, so that the loop goes on serving meanwhile."""
+CHUNK_RECIPIENTS: Final = 100
+"""Recipients of a batch that are registered in one commit."""
+EVENTS_PER_PAGE: Final = 1000
+NOT_READY_SPOOL_SHARE: Final = 0.8
+"""A spool this full makes the service not ready, long before it has to refuse an event."""
+
+logger = logging.getLogger(__name__)
+
+
+class Api:
+    """The handlers, and what they work with."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        rewriter: Rewriter,
+        spool: Spool,
+        store: Store,
+        transactional_clicks: bool,
+    ) -> None:
+        self._key_digest = hashlib.sha256(api_key.encode()).digest()
+        self._rewriter = rewriter
+        self._spool = spool
+        self._store = store
+        self._transactional_clicks = transactional_clicks
+        self._registry = Registry(store)
+        self.draining = False
+        """Set when the service is about to stop: it is not ready any more."""
+
+    def app(self) -> Starlette:
+        """The routes as an ASGI application."""
+        routes = [
+            Route("/v1/rewrite", self.rewrite, methods=["POST"]),
+            Route("/v1/rewrite/batch", self.rewrite_batch, methods=["POST"]),
+            Route("/v1/messages/{message_id}", self.message),
+            Route("/v1/messages/{message_id}/events", self.events),
+            Route("/openapi.json", self.openapi),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.metrics),
+            Route("/robots.txt", self.robots),
+        ]
+        return Starlette(
+            routes=routes,
+            exception_handlers={
+                TrackerError: answer_error,
+                HTTPException: answer_http_error,
+                Exception: answer_error,
+            },
+        )
+
+    async def rewrite(self, request: Request) -> Response:
+        """Rewrite one message for one recipient; answered when its registration is on disk."""
+        account = self._account(request)
+        wanted = requests.decode(await _body(request), RewriteRequest)
+        wanted.check()
+        owner = {wanted.message_id: Owner(wanted.recipient, wanted.batch)}
+        for conflict in (await self._registry.conflicts(account, owner)).values():
+            raise conflict
+        template = self._rewriter.prepare(wanted.html, wanted.text, wanted.options())
+        addressees = [wanted.addressee()]
+        (rewritten,) = await self._render(template, account, wanted, addressees)
+        await self._register(account, wanted, addressees, [rewritten])
+        return _json(rewrite_answer(rewritten))
+
+    async def rewrite_batch(self, request: Request) -> Response:
+        """Rewrite one template for many recipients: a line of JSON for each, as it is made."""
+        account = self._account(request)
+        wanted = requests.decode(await _body(request), BatchRequest)
+        wanted.check()
+        template = self._rewriter.prepare(wanted.html, wanted.text, wanted.options())
+        return StreamingResponse(self._lines(template, account, wanted), media_type="application/x-ndjson")
+
+    async def message(self, request: Request) -> Response:
+        """The status of one message."""
+        account = self._account(request)
+        status = await self._store.status(account, request.path_params["message_id"])
+        if status is None:
+            raise NotFound("no such message, or not yet: what was just recorded takes a moment to get to the store")
+        return _json(message_answer(status))
+
+    async def events(self, request: Request) -> Response:
+        """The events of one message, in the order in which they were recorded, a page at a time."""
+        account = self._account(request)
+        after = requests.cursor(request.query_params.getlist("after"))
+        message_id = request.path_params["message_id"]
+        events = await self._store.events(account, message_id, after=after, limit=EVENTS_PER_PAGE)
+        if not events and not after and await self._store.status(account, message_id) is None:
+            raise NotFound("no such message, or not yet: what was just recorded takes a moment to get to the store")
+        answers = [event_answer(event, verdict) for event, verdict in events]
+        return _json(EventsAnswer(answers, answers[-1].id if len(answers) == EVENTS_PER_PAGE else None))
+
+    async def openapi(self, request: Request) -> Response:
+        """The description of this API."""
+        return _json(document())
+
+    async def healthz(self, request: Request) -> Response:
+        """The process is alive."""
+        return PlainTextResponse("ok\n", headers=_UNCACHED)
+
+    async def readyz(self, request: Request) -> Response:
+        """The service can take traffic: the spool can be written, and is not about to be full."""
+        reason = await self._not_ready()
+        if reason:
+            return PlainTextResponse(reason + "\n", 503, headers=_UNCACHED)
+        return PlainTextResponse("ready\n", headers=_UNCACHED)
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus metrics, of all worker processes."""
+        return Response(*metrics.exposition())
+
+    async def robots(self, request: Request) -> Response:
+        """Nothing here is for search engines."""
+        return PlainTextResponse("User-agent: *\nDisallow: /\n")
+
+    def _account(self, request: Request) -> str:
+        """The account that the request's key names; raises `NotAuthorized`."""
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        digest = hashlib.sha256(key.strip().encode("latin-1", "replace")).digest()
+        if scheme.lower() != "bearer" or not hmac.compare_digest(digest, self._key_digest):
+            raise NotAuthorized
+        return DEFAULT_ACCOUNT
+
+    async def _render(
+        self, template: Template, account: str, content: Content, recipients: Sequence[Addressee]
+    ) -> list[Rewritten]:
+        def render() -> list[Rewritten]:
+            return [
+                template.render(
+                    Message(account, one.message_id, content.batch),
+                    one.tracks(content, transactional_clicks=self._transactional_clicks),
+                )
+                for one in recipients
+            ]
+
+        large = len(content.html or "") + len(content.text or "") > LARGE_BODY_CHARS
+        rewritten = await asyncio.to_thread(render) if large else render()
+        result = "failed" if template.failures else "ok"
+        metrics.REWRITES.labels(result).inc(len(rewritten))
+        while template.failures:
+            error = template.failures.pop()
+            logger.error("a body could not be rewritten", exc_info=error, extra={"action": "rewrite_failed"})
+        return rewritten
+
+    async def _register(
+        self, account: str, content: Content, recipients: Sequence[Addressee], rewritten: Sequence[Rewritten]
+    ) -> None:
+        now = time.time_ns() // 1000
+        await self._spool.append_all(
+            [
+                (
+                    Facts(
+                        account, one.message_id, EventType.REWRITTEN.value, registration=one.registration(content, done)
+                    ),
+                    now,
+                )
+                for one, done in zip(recipients, rewritten, strict=True)
+            ]
+        )
+        self._registry.remember(account, {one.message_id: Owner(one.recipient, content.batch) for one in recipients})
+
+    async def _lines(self, template: Template, account: str, wanted: BatchRequest) -> AsyncIterator[bytes]:
+        """The answers of a batch, a line each. What fails from some recipient on is said in that one's line."""
+        for start in range(0, len(wanted.recipients), CHUNK_RECIPIENTS):
+            chunk = wanted.recipients[start : start + CHUNK_RECIPIENTS]
+            owners = {one.message_id: Owner(one.recipient, wanted.batch) for one in chunk}
+            errors: dict[str, Exception] = dict(await self._registry.conflicts(account, owners))
+            free = [one for one in chunk if one.message_id not in errors]
+            rewritten: list[Rewritten] = []
+            try:
+                rewritten = await self._render(template, account, wanted, free)
+                await self._register(account, wanted, free, rewritten)
+            except TrackerError as error:
+                errors |= dict.fromkeys((one.message_id for one in free), error)
+            done = {one.message_id: one for one in rewritten}
+            for id_ in owners:
+                line = rewrite_answer(done[id_]) if id_ not in errors else BatchErrorAnswer(id_, problem(errors[id_]))
+                yield msgspec.json.encode(line) + b"\n"
+
+    async def _not_ready(self) -> str | None:
+        if self.draining:
+            return "stopping"
+        try:
+            status = await asyncio.to_thread(self._spool.status)
+            await self._spool.check()
+        except SpoolUnavailable as error:
+            return str(error)
+        if status.bytes > NOT_READY_SPOOL_SHARE * self._spool.max_bytes:
+            return "the spool is nearly full"
+        return None
+
+
+_UNCACHED: Final = {"Cache-Control": "no-store, private", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+
+
+def _json(answer: Any) -> Response:
+    return Response(msgspec.json.encode(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body, counted as it streams in: what the headers say of its length is not believed."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise HTTPException(415, "a compressed body is not accepted")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_REQUEST_BYTES:
+            raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+    return bytes(body)

@@ -1,0 +1,149 @@
+"""Puts the process together: settings in, one ASGI application out, with what runs beside it.
+
+Owns the choice of the concrete parts, the order in which they start and stop, and the drain on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tracker import config, datadir, logs
+from tracker.config import Settings
+from tracker.core.errors import ConfigError, SpoolUnavailable, StoreUnavailable
+from tracker.core.plan import Policy
+from tracker.core.rewrite import Rewriter
+from tracker.core.tokens import TokenCodec
+from tracker.core.urls import LinkRules
+from tracker.relay import Relay
+from tracker.spool import Spool
+from tracker.stores import Store
+from tracker.stores.postgres import PostgresStore
+from tracker.stores.sqlite import SqliteStore
+
+from .api import Api
+from .edge import ClientAddresses, Edge
+from .pages import Pages
+
+LAST_RELAY_S: Final = 3.0
+"""How long a stopping process still moves events to the store; what remains waits in the spool."""
+
+logger = logging.getLogger(__name__)
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name, not yet connected."""
+    kind, _, path = settings.store_url.partition(":///")
+    return SqliteStore(Path(path)) if kind == "sqlite" else PostgresStore(settings.store_url)
+
+
+def build_rewriter(settings: Settings) -> Rewriter:
+    """The rewriter as the settings want it. ``settings`` are complete: `datadir.prepare` was called."""
+    rules = LinkRules(settings.excluded_hosts, settings.one_use_links)
+    policy = Policy(rules, settings.link_text_urls, settings.pixel_position)
+    return Rewriter(TokenCodec(settings.signing_keys), settings.base_url, policy)
+
+
+def spool_directory(settings: Settings) -> Path:
+    """Where the spool files of this data dir are."""
+    return settings.data_dir / "spool"
+
+
+class Service:
+    """One process of the service, as an ASGI application. ``settings`` are complete: `datadir.prepare` was called."""
+
+    def __init__(self, settings: Settings) -> None:
+        rewriter = build_rewriter(settings)
+        codec = rewriter.codec
+        self._settings = settings
+        self._store = open_store(settings)
+        self._spool = Spool(spool_directory(settings), node=settings.node, max_bytes=settings.spool_max_bytes)
+        self._relay = Relay(self._spool, self._store)
+        self._api = Api(
+            api_key=settings.api_key,
+            rewriter=rewriter,
+            spool=self._spool,
+            store=self._store,
+            transactional_clicks=settings.transactional_clicks,
+        )
+        clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"))
+        self._edge: ASGIApp = Edge(
+            self._api.app(), codec=codec, spool=self._spool, clients=clients, pages=Pages(settings.sender_name)
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI entry: the lifespan is ours, requests are the edge's."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self._edge(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._start()
+        except (ConfigError, SpoolUnavailable) as error:
+            logger.error("cannot start: %s", error, extra={"action": "start_failed"})
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        relaying = asyncio.create_task(self._relay.run(), name="relay")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stop(relaying)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        self._spool.open()
+        try:
+            await self._store.open()
+        except StoreUnavailable as error:
+            # No reason to refuse mail clients: the spool holds their events until the store is back.
+            logger.warning("starting without the store: %s", error, extra={"action": "store_unavailable"})
+        except ConfigError:
+            await self._spool.close()
+            raise
+        _drain_on_sigterm(self._settings.drain_s, self._begin_drain)
+
+    async def _stop(self, relaying: asyncio.Task[None]) -> None:
+        self._begin_drain()
+        relaying.cancel()
+        await asyncio.wait([relaying])
+        await self._relay.drain(LAST_RELAY_S)
+        await self._spool.close()
+        await self._store.close()
+
+    def _begin_drain(self) -> None:
+        self._api.draining = True
+
+
+def _drain_on_sigterm(drain_s: float, begin: Callable[[], None]) -> None:
+    """On SIGTERM, be not ready for ``drain_s`` seconds first, so that load balancers look elsewhere; then stop.
+
+    The server's own handler, which closes the listening socket at once, is called after that.
+    """
+    stop = signal.getsignal(signal.SIGTERM)
+    if not callable(stop):  # not run by a server that handles signals
+        return
+    loop = asyncio.get_running_loop()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, stop)  # a second one stops at once
+        loop.call_soon_threadsafe(begin)
+        loop.call_soon_threadsafe(lambda: loop.call_later(drain_s, stop, signum, None))
+
+    signal.signal(signal.SIGTERM, handle)
+
+
+def create() -> Service:
+    """The application, from the environment: what the server calls in each of its processes."""
+    settings = datadir.prepare(config.read(os.environ)).settings
+    logs.configure(settings.log_level)
+    return Service(settings)

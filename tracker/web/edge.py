@@ -1,0 +1,205 @@
+"""The public edge, a raw ASGI function in front of the API: pixels, clicks, unsubscribes.
+
+Owns what mail clients and people are answered. Its only write is an append to the spool; it must not read
+the store, and no answer but that to an unsubscribe may depend on the disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tracker import metrics
+from tracker.core import addresses
+from tracker.core.errors import InvalidToken, SpoolUnavailable
+from tracker.core.model import EventType, Facts
+from tracker.core.tokens import Purpose, Token, TokenCodec
+from tracker.core.urls import location
+from tracker.spool import Spool
+
+from .pages import PUBLIC_HEADERS, Headers, Page, Pages
+
+GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+"""A transparent GIF of 1x1 pixels."""
+
+MAX_USER_AGENT_CHARS: Final = 512
+MAX_HEADER_CHARS: Final = 128
+"""Of the Accept and prefetch headers: what is stored is cut to these lengths."""
+
+_PREFETCH_HEADERS: Final = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
+_DAY_US: Final = 86_400_000_000
+
+Handler = Callable[[Scope, str, Send], Awaitable[None]]
+
+
+class ClientAddresses:
+    """What is kept of a client's address, as the settings allow, and a key of the day to tell sources apart."""
+
+    def __init__(self, trusted: Sequence[addresses.Network], keep: addresses.Keep, key: bytes) -> None:
+        self.behind_proxy = bool(trusted)
+        self._trusted = trusted
+        self._keep = keep
+        self._key = key
+        self.read = lru_cache(maxsize=8192)(self._read)
+
+    def _read(self, peer: str, forwarded_for: tuple[str, ...], day: int) -> tuple[str | None, bytes | None]:
+        client = addresses.client(peer, forwarded_for, self._trusted)
+        day_key = addresses.day_key(self._key, day)
+        return addresses.kept(client, self._keep), addresses.source(client, day_key)
+
+
+class Edge:
+    """Answers ``/o/``, ``/c/`` and ``/u/``; everything else goes to ``app``."""
+
+    def __init__(
+        self, app: ASGIApp, *, codec: TokenCodec, spool: Spool, clients: ClientAddresses, pages: Pages
+    ) -> None:
+        self._app = app
+        self._codec = codec
+        self._spool = spool
+        self._clients = clients
+        self._pages = pages
+        self._handlers: dict[bytes, dict[str, Handler]] = {
+            b"/o/": {"GET": self._open, "HEAD": self._head_open},
+            b"/c/": {"GET": self._click, "HEAD": self._head_click},
+            b"/u/": {"GET": self._unsubscribe_page, "HEAD": self._unsubscribe_page, "POST": self._unsubscribe},
+        }
+        self._counters = {
+            purpose: (metrics.HITS.labels(purpose.name.lower()), metrics.INVALID_TOKENS.labels(purpose.name.lower()))
+            for purpose in (Purpose.OPEN, Purpose.CLICK, Purpose.UNSUBSCRIBE)
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # The path as it was sent: with a percent escape in it, it is another spelling of the token.
+        path: bytes = scope["raw_path"]
+        handlers = self._handlers.get(path[:3])
+        if handlers is None:
+            await self._app(scope, receive, send)
+            return
+        handler = handlers.get(scope["method"])
+        if handler is None:
+            await _not_allowed(send, handlers)
+        else:
+            await handler(scope, path[3:].decode("latin-1"), send)
+
+    async def _open(self, scope: Scope, name: str, send: Send) -> None:
+        token = self._verify(Purpose.OPEN, name.removesuffix(".gif")) if name.endswith(".gif") else None
+        if token:
+            now = time.time_ns() // 1000
+            await self._spool.append_soon(self._facts(scope, EventType.OPENED, token, now), now)
+        await send(_PIXEL_START)
+        await send(_PIXEL_BODY)
+
+    async def _head_open(self, scope: Scope, name: str, send: Send) -> None:
+        await send(_PIXEL_START)
+        await send({"type": "http.response.body"})
+
+    async def _click(self, scope: Scope, name: str, send: Send) -> None:
+        token = self._verify(Purpose.CLICK, name)
+        target = location(token.destination) if token else None
+        if token is None or target is None:
+            await _send_page(send, self._pages.incomplete_link)
+            return
+        now = time.time_ns() // 1000
+        await self._spool.append_soon(self._facts(scope, EventType.CLICKED, token, now), now)
+        await _redirect(send, target)
+
+    async def _head_click(self, scope: Scope, name: str, send: Send) -> None:
+        token = self._verify(Purpose.CLICK, name)
+        target = location(token.destination) if token else None
+        if target is None:
+            await _send_page(send, self._pages.incomplete_link, with_body=False)
+        else:
+            await _redirect(send, target)
+
+    async def _unsubscribe_page(self, scope: Scope, name: str, send: Send) -> None:
+        token = self._verify(Purpose.UNSUBSCRIBE, name)
+        page = self._pages.unsubscribe(token.list) if token else self._pages.incomplete_unsubscribe
+        await _send_page(send, page, with_body=scope["method"] != "HEAD")
+
+    async def _unsubscribe(self, scope: Scope, name: str, send: Send) -> None:
+        # The token is all the proof there is (RFC 8058, 3.1): whatever the body says, and without a cookie.
+        token = self._verify(Purpose.UNSUBSCRIBE, name)
+        if token is None:
+            await _send_page(send, self._pages.incomplete_unsubscribe)
+            return
+        now = time.time_ns() // 1000
+        try:
+            await self._spool.append(self._facts(scope, EventType.UNSUBSCRIBED, token, now), now)
+        except SpoolUnavailable:
+            await _send_page(send, self._pages.not_stored)
+            return
+        await _send_page(send, self._pages.unsubscribed(token.list))
+
+    def _verify(self, purpose: Purpose, text: str) -> Token | None:
+        valid, invalid = self._counters[purpose]
+        try:
+            token = self._codec.verify(purpose, text)
+        except InvalidToken:
+            invalid.inc()
+            return None
+        valid.inc()
+        return token
+
+    def _facts(self, scope: Scope, type_: EventType, token: Token, now: int) -> Facts:
+        user_agent = accept = purpose = None
+        forwarded_for: tuple[str, ...] = ()
+        for name, value in scope["headers"]:
+            if name == b"user-agent":
+                user_agent = value.decode("latin-1")[:MAX_USER_AGENT_CHARS]
+            elif name == b"accept":
+                accept = value.decode("latin-1")[:MAX_HEADER_CHARS]
+            elif name == b"x-forwarded-for" and self._clients.behind_proxy:
+                forwarded_for += (value.decode("latin-1"),)
+            elif name in _PREFETCH_HEADERS:
+                purpose = value.decode("latin-1")[:MAX_HEADER_CHARS]
+        peer = scope["client"]
+        address, source = self._clients.read(peer[0] if peer else "", forwarded_for, now // _DAY_US)
+        return Facts(
+            token.account,
+            token.message_id,
+            type_.value,
+            token.link if type_ is not EventType.UNSUBSCRIBED else None,
+            token.destination or None,
+            token.list if type_ is EventType.UNSUBSCRIBED else None,
+            user_agent,
+            accept,
+            purpose,
+            address,
+            source,
+        )
+
+
+_PIXEL_START: Final[dict[str, Any]] = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"image/gif"), (b"content-length", str(len(GIF)).encode()), *PUBLIC_HEADERS],
+}
+_PIXEL_BODY: Final[dict[str, Any]] = {"type": "http.response.body", "body": GIF}
+
+
+async def _redirect(send: Send, target: bytes) -> None:
+    # 302, since a browser may keep a 301 or a 308 for good.
+    headers = [(b"location", target), (b"content-length", b"0"), *PUBLIC_HEADERS]
+    await send({"type": "http.response.start", "status": 302, "headers": headers})
+    await send({"type": "http.response.body"})
+
+
+async def _send_page(send: Send, page: Page, *, with_body: bool = True) -> None:
+    await send({"type": "http.response.start", "status": page.status, "headers": page.headers})
+    await send({"type": "http.response.body", "body": page.body if with_body else b""})
+
+
+async def _not_allowed(send: Send, handlers: dict[str, Handler]) -> None:
+    headers: Headers = [(b"allow", ", ".join(handlers).encode()), (b"content-length", b"0"), *PUBLIC_HEADERS]
+    await send({"type": "http.response.start", "status": 405, "headers": headers})
+    await send({"type": "http.response.body"})

@@ -1,0 +1,70 @@
+"""The pages that people see, rendered from templates with everything escaped.
+
+Owns their text, status codes and headers. Must not decide whether a token is valid.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import jinja2
+
+Headers = list[tuple[bytes, bytes]]
+
+PUBLIC_HEADERS: Final[Headers] = [
+    (b"cache-control", b"no-store, private"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-robots-tag", b"noindex"),
+]
+"""On every public answer: links are personal, so no cache may keep them and no search engine list them."""
+
+
+class Page(NamedTuple):
+    """A complete answer: status code, headers, body."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Pages:
+    """The pages, for one sender's name. All of them work without JavaScript and load nothing."""
+
+    def __init__(self, sender_name: str) -> None:
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("tracker.web"), autoescape=True, undefined=jinja2.StrictUndefined
+        )
+        self._templates = {name: environment.get_template(name) for name in environment.list_templates()}
+        self._style = environment.get_template("style.css").render()
+        self._sender_name = sender_name
+        digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
+        policy = (
+            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
+            "frame-ancestors 'none'; base-uri 'none'"
+        )
+        self._headers: Headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-security-policy", policy.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            *PUBLIC_HEADERS,
+        ]
+        self.incomplete_link = self._page(404, "incomplete_link.html", {})
+        self.incomplete_unsubscribe = self._page(404, "incomplete_unsubscribe.html", {})
+        self.not_stored = self._page(503, "not_stored.html", {}, [(b"retry-after", b"30")])
+
+    def unsubscribe(self, list_: str) -> Page:
+        """The form that asks before anything changes."""
+        return self._page(200, "unsubscribe.html", {"list": list_})
+
+    def unsubscribed(self, list_: str) -> Page:
+        """What is shown when the unsubscribe is on disk."""
+        return self._page(200, "unsubscribed.html", {"list": list_})
+
+    def _page(self, status: int, name: str, values: Mapping[str, Any], headers: Headers | None = None) -> Page:
+        template = self._templates[name]
+        body = template.render(values, sender_name=self._sender_name, style=self._style).encode()
+        length = (b"content-length", str(len(body)).encode())
+        return Page(status, [*self._headers, length, *(headers or [])], body)

@@ -1,0 +1,93 @@
+"""Errors as the API answers them: RFC 9457 problem details.
+
+Owns the mapping from the errors of `core.errors` to status codes. Must not log: that is the caller's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tracker.core.errors import (
+    InvalidRequest,
+    MessageConflict,
+    SpoolUnavailable,
+    StoreUnavailable,
+    TooLarge,
+    TrackerError,
+)
+
+from .answers import FieldError, Problem
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = "5"
+
+
+class NotAuthorized(TrackerError):
+    """The request needs a valid key: Authorization: Bearer KEY."""
+
+
+class NotFound(TrackerError):
+    """There is nothing here."""
+
+
+# By error: the problem's code, its title, its status.
+_PROBLEMS: Final[dict[type[Exception], tuple[str, str, int]]] = {
+    InvalidRequest: ("invalid_request", "The request is not valid", 422),
+    NotAuthorized: ("not_authorized", "Not authorized", 401),
+    NotFound: ("not_found", "Not found", 404),
+    MessageConflict: ("message_conflict", "The message is registered differently", 409),
+    TooLarge: ("too_large", "The request is too large", 413),
+    SpoolUnavailable: ("spool_unavailable", "The event log cannot be written", 503),
+    StoreUnavailable: ("store_unavailable", "The status store cannot be reached", 503),
+}
+
+
+def problem(error: Exception) -> Problem:
+    """The problem details of an error. What went wrong inside is not told."""
+    for known in type(error).__mro__:
+        if known in _PROBLEMS:
+            code, title, status = _PROBLEMS[known]
+            break
+    else:
+        return _details("internal_error", "Internal error", 500, "Something went wrong here; it was logged.")
+    details = _details(code, title, status, str(error))
+    if isinstance(error, InvalidRequest):
+        details.errors = [FieldError(path, message) for path, message in error.errors]
+    return details
+
+
+def _details(code: str, title: str, status: int, detail: str) -> Problem:
+    return Problem(f"/problems/{code}", title, status, detail)
+
+
+def _respond(details: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        msgspec.json.encode(details),
+        details.status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for our own errors."""
+    details = problem(error)
+    headers = {}
+    if details.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    elif details.status == 503:
+        headers["Retry-After"] = RETRY_AFTER_S
+    return _respond(details, headers)
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for its own: no such route, method not allowed."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # as registered
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    return _respond(_details(code, error.detail, error.status_code, error.detail), error.headers)

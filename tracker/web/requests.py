@@ -1,0 +1,182 @@
+"""What callers send to the API: shapes, limits, validation.
+
+Owns the field names of requests; an unknown one is an error. Must not know how a request is carried out.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from typing import Annotated, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from tracker.core.errors import InvalidRequest, TooLarge
+from tracker.core.model import MessageClass, Registration
+from tracker.core.plan import Options, Tracks
+from tracker.core.rewrite import Rewritten
+
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+"""Of the html, and of the text, in UTF-8."""
+MAX_RECIPIENTS: Final = 10_000
+
+MessageId = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._:@+=~-]{0,127}\Z", description="The caller's own id")
+]
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+Reference = Annotated[str, Meta(min_length=1, max_length=320, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+ParamName = Annotated[str, Meta(min_length=1, max_length=64)]
+ParamValue = Annotated[str, Meta(max_length=256)]
+_T = TypeVar("_T")
+
+
+class Consent(enum.StrEnum):
+    """What the recipient said about one kind of tracking."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+    UNKNOWN = "unknown"
+
+
+class Footer(enum.StrEnum):
+    """Whether a body without a place for the unsubscribe link gets a footer."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of what callers send."""
+
+
+class TrackChoice(Request, frozen=True):
+    """What the caller wants tracked; true: if the settings and the consent allow it."""
+
+    opens: bool = True
+    clicks: bool = True
+
+
+class ConsentChoice(Request, frozen=True):
+    """The recipient's consent, for opens and clicks apart."""
+
+    opens: Consent = Consent.UNKNOWN
+    clicks: Consent = Consent.UNKNOWN
+
+
+class UnsubscribeChoice(Request, frozen=True):
+    """How the unsubscribe link gets into the message."""
+
+    footer: Footer = Footer.AUTO
+
+
+class Content(Request, frozen=True, kw_only=True):
+    """What the messages of one call share."""
+
+    html: str | None = None
+    text: str | None = None
+    list: Name = "default"
+    message_class: MessageClass = msgspec.field(name="class", default=MessageClass.MARKETING)
+    batch: Name | None = None
+    track: TrackChoice = TrackChoice()
+    link_params: Annotated[dict[ParamName, ParamValue], Meta(max_length=20)] = {}
+    unsubscribe: UnsubscribeChoice = UnsubscribeChoice()
+
+    def check(self) -> None:
+        """What the types do not say. Raises `InvalidRequest` and `TooLarge`."""
+        if self.html is None and self.text is None:
+            raise InvalidRequest([("$", "html or text is needed")])
+        for name, body in (("html", self.html), ("text", self.text)):
+            if body is not None and len(body) * 4 > MAX_BODY_BYTES and len(body.encode()) > MAX_BODY_BYTES:
+                raise TooLarge(f"{name} is larger than {MAX_BODY_BYTES} bytes")
+
+    def options(self) -> Options:
+        """What the rewriter needs to know."""
+        footer = self.unsubscribe.footer is Footer.AUTO
+        return Options(footer=footer, list=self.list, link_params=self.link_params)
+
+
+class Addressee(Request, frozen=True, kw_only=True):
+    """One message to one recipient."""
+
+    message_id: MessageId
+    rfc822_message_id: Reference | None = None
+    recipient: Reference | None = None
+    consent: ConsentChoice = ConsentChoice()
+
+    def tracks(self, content: Content, *, transactional_clicks: bool) -> Tracks:
+        """What is tracked: the narrowest of the settings, the call and the consent."""
+        clicks = transactional_clicks or content.message_class is not MessageClass.TRANSACTIONAL
+        return Tracks(
+            content.track.opens and self.consent.opens is not Consent.DENIED,
+            content.track.clicks and self.consent.clicks is not Consent.DENIED and clicks,
+        )
+
+    def registration(self, content: Content, rewritten: Rewritten) -> Registration:
+        """What is stored of the message."""
+        return Registration(
+            recipient=self.recipient,
+            batch=content.batch,
+            list=content.list,
+            message_class=content.message_class,
+            tracks_opens=rewritten.open_url is not None,
+            tracks_clicks=rewritten.track.clicks,
+            link_count=sum(link.index is not None for link in rewritten.links),
+            rfc822_message_id=self.rfc822_message_id,
+        )
+
+
+class RewriteRequest(Content, frozen=True, kw_only=True):
+    """``POST /v1/rewrite``: one message to one recipient."""
+
+    message_id: MessageId
+    rfc822_message_id: Reference | None = None
+    recipient: Reference | None = None
+    consent: ConsentChoice = ConsentChoice()
+
+    def addressee(self) -> Addressee:
+        """The fields that a batch has for each of its recipients."""
+        return Addressee(**{name: getattr(self, name) for name in Addressee.__struct_fields__})
+
+
+class BatchRequest(Content, frozen=True, kw_only=True):
+    """``POST /v1/rewrite/batch``: one template, many recipients."""
+
+    recipients: Annotated[list[Addressee], Meta(min_length=1, max_length=MAX_RECIPIENTS)]
+
+    def check(self) -> None:
+        """The same, and that no message comes twice."""
+        super().check()
+        seen: dict[str, int] = {}
+        errors = [
+            (f"$.recipients[{at}].message_id", f"the same as that of recipient {seen[one.message_id]}")
+            for at, one in enumerate(self.recipients)
+            if seen.setdefault(one.message_id, at) != at
+        ]
+        if errors:
+            raise InvalidRequest(errors)
+
+
+def decode(body: bytes, shape: type[_T]) -> _T:
+    """``body`` as ``shape``; raises `InvalidRequest` that names the place."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).rpartition(" - at `")
+        raise InvalidRequest([(path.rstrip("`"), message)] if message else [("$", str(error))]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest([("$", f"not valid JSON: {error}")]) from None
+
+
+_EVENT_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def cursor(values: Sequence[str]) -> bytes:
+    """The event id in ``?after=``; nothing where it is not given. Raises `InvalidRequest`."""
+    if not values:
+        return b""
+    if not _EVENT_ID.fullmatch(values[0]):
+        raise InvalidRequest([("after", "must be the id of an event")])
+    return UUID(values[0]).bytes
