@@ -156,15 +156,17 @@ def _spans(source: str, element: turbohtml.Element, offset: int) -> tuple[Span |
         value = Span(*match.span(match.lastgroup or 0))
     if OWN_OPT_OUT in location.attrs:
         span = location.attrs[OWN_OPT_OUT]
-        start = offset + span.start_offset
-        own_opt_out = Span(start - source[start - 1].isspace(), offset + span.end_offset)
+        start, end = offset + span.start_offset, offset + span.end_offset
+        # With a "/" behind it, the white space still has to end what stands before it: <a title=x data-no-track/>
+        apart = source[start - 1].isspace() and source[end : end + 1] in (">", " ", "\n", "\t", "\f")
+        own_opt_out = Span(start - apart, end)
     return value, own_opt_out
 
 
 def _is_opted_out(attributes: Mapping[str, str | list[str] | None], href: str) -> bool:
     return (
-        any(str(attributes[name]).lower() != "false" for name in _OPT_OUT_FLAGS if name in attributes)
-        or any(str(attributes[name]).strip().lower() == off for name, off in _OPT_OUT_VALUES.items() if name in attributes)
+        any(str(attributes.get(name, "false")).lower() != "false" for name in _OPT_OUT_FLAGS)
+        or any(str(attributes.get(name)).strip().lower() == off for name, off in _OPT_OUT_VALUES.items())
         or _OPT_OUT_CLASS in (attributes.get("class") or ())
         or bool(_OPT_OUT_QUERY.search(href))
     )
@@ -190,7 +192,9 @@ def _conditional_comments(source: str, document: turbohtml.Document) -> Iterator
     if not comments:
         return
     lengths = set(map(len, comments))
-    candidates = [(at, source[at:end]) for at, end in _comment_like(source) if end - at in lengths]
+    candidates = [
+        (at, source[at:end].replace("\0", "\ufffd")) for at, end in _comment_like(source) if end - at in lengths
+    ]
     places = Counter(content for _, content in candidates)
     line, line_start, done = 1, 0, 0
     for at, content in candidates:

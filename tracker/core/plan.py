@@ -7,7 +7,6 @@ anything: that is done for each recipient, by `rewrite`.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -15,9 +14,9 @@ from typing import Final, NamedTuple
 
 from . import html as html_body
 from . import text as text_body
-from .errors import InvalidToken
-from .tokens import Packed, Purpose, Token, TokenCodec, pack
-from .urls import LinkRules, Reason, destination
+from .own import OPEN_PIXEL, UNSUBSCRIBE_URL, OwnLinks, Placeholder
+from .tokens import Packed, Purpose, Token, pack
+from .urls import LinkRules, Reason, clean, destination
 
 MAX_TRACKED_URL_CHARS: Final = 2083
 """Outlook on Windows does not follow longer links."""
@@ -130,54 +129,6 @@ class Plan:
         return "".join(pieces)
 
 
-class _Tag:
-    """A placeholder of ours: ``{{name}}`` or ``{{{name}}}``, with or without spaces."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._pattern = re.compile(rf"\{{\{{\{{\s*{name}\s*\}}\}}\}}|\{{\{{\s*{name}\s*\}}\}}")
-
-    def edits(self, body: str, slot: Slot) -> list[Edit]:
-        """An edit for each place where the tag stands."""
-        if self._name not in body:  # which is far cheaper to find out
-            return []
-        return [Edit(*match.span(), slot) for match in self._pattern.finditer(body)]
-
-
-_UNSUBSCRIBE_TAG: Final = _Tag("unsubscribe_url")
-_PIXEL_TAG: Final = _Tag("open_pixel")
-
-
-class OwnLinks:
-    """Knows our own links by their tokens, not by their looks."""
-
-    def __init__(self, codec: TokenCodec, origin: str) -> None:
-        self._codec = codec
-        self.origin = origin
-        self._paths = {f"{origin}/o/": Purpose.OPEN, f"{origin}/c/": Purpose.CLICK, f"{origin}/u/": Purpose.UNSUBSCRIBE}
-        self._anywhere = re.compile(re.escape(origin) + r"/[ocu]/[A-Za-z0-9_-]+")
-
-    def read(self, url: str) -> Token | None:
-        """What one of our own links says; None for any other URL."""
-        if not url.startswith(self.origin):
-            return None
-        path = url[: len(self.origin) + 3]
-        purpose = self._paths.get(path)
-        if purpose is None:
-            return None
-        try:
-            return self._codec.verify(purpose, url.removeprefix(path).removesuffix(".gif"))
-        except InvalidToken:
-            return None
-
-    def messages(self, body: str) -> frozenset[tuple[str, str]]:
-        """Account and id of every message that a link of ours in ``body`` is for."""
-        if self.origin not in body:
-            return frozenset()
-        tokens = map(self.read, self._anywhere.findall(body))
-        return frozenset((token.account, token.message_id) for token in tokens if token)
-
-
 class Planner:
     """Plans the bodies of one call, for one choice of what is tracked; links are numbered across the bodies."""
 
@@ -193,20 +144,22 @@ class Planner:
         """The plan of an HTML body. Call it before `text`: a link that opts out here is left there too."""
         links = [self._html_link(link) for link in page.links]
         edits = [found.edit for found in links if found.edit]
-        edits += _UNSUBSCRIBE_TAG.edits(html, Slot.UNSUBSCRIBE)
+        edits += _fill(UNSUBSCRIBE_URL, html, Slot.UNSUBSCRIBE)
         edits += self._pixels(html, page)
         if self._wants_footer(edits):
             edits.append(Edit(page.body_end, page.body_end, Slot.HTML_FOOTER, literal=_newline(html)))
         if any(edit.slot is not Slot.LITERAL for edit in edits):
             # Only a body that shows it is ours loses our attribute: rewritten again, it is known by its links.
             edits += [Edit(*link.own_opt_out, Slot.LITERAL) for link in page.links if link.own_opt_out]
-        return Plan(html, _in_order(edits), tuple(links), tuple(self._link_warnings(page)))
+        return Plan(
+            html, _in_order(edits), tuple(links), tuple(self._link_warnings(zip(page.links, links, strict=True)))
+        )
 
     def text(self, text: str) -> Plan:
         """The plan of a text body."""
         links = [self._text_link(link) for link in text_body.scan(text)]
         edits = [found.edit for found in links if found.edit]
-        edits += _UNSUBSCRIBE_TAG.edits(text, Slot.UNSUBSCRIBE)
+        edits += _fill(UNSUBSCRIBE_URL, text, Slot.UNSUBSCRIBE)
         if self._wants_footer(edits):
             edits.append(Edit(len(text), len(text), Slot.TEXT_FOOTER, literal=_newline(text)))
         return Plan(text, _in_order(edits), tuple(links))
@@ -236,7 +189,7 @@ class Planner:
             return self._other_messages_link("html", link.value, link.href, ours)
         url = destination(link.href, self._policy.links, self._options.link_params if link.takes_params else None)
         if isinstance(url, Reason):
-            unsubscribe = url is Reason.PLACEHOLDER and _UNSUBSCRIBE_TAG.edits(link.href, Slot.UNSUBSCRIBE)
+            unsubscribe = url is Reason.PLACEHOLDER and UNSUBSCRIBE_URL.spans(link.href)
             return Found("html", link.href, None, Reason.UNSUBSCRIBE if unsubscribe else url)
         if link.value is None:
             return Found("html", link.href, None, Reason.INVALID_URL)
@@ -299,7 +252,7 @@ class Planner:
                 yield Edit(*span, Slot.LITERAL)
         position, bottom = self._policy.pixel, True
         if position is PixelPosition.PLACEHOLDER:
-            tags = _PIXEL_TAG.edits(html, Slot.LITERAL)
+            tags = _fill(OPEN_PIXEL, html, Slot.LITERAL)
             bottom = not tags
             if tags and self._tracks.opens:
                 tags[0] = tags[0]._replace(slot=Slot.PIXEL)
@@ -312,22 +265,27 @@ class Planner:
         if bottom:
             yield Edit(page.body_end, page.body_end, Slot.PIXEL)
 
-    def _link_warnings(self, page: html_body.Page) -> Iterator[Notice]:
-        texts = sum(link.text_is_url for link in page.links)
-        if texts and self._tracks.clicks and self._policy.link_text is LinkTextRule.WARN:
+    def _link_warnings(self, pairs: Iterable[tuple[html_body.HtmlLink, Found]]) -> Iterator[Notice]:
+        rewritten = [link for link, found in pairs if found.edit and found.reason is None]
+        texts = sum(link.text_is_url for link in rewritten)
+        if texts:
             yield Notice(
                 "link_text_is_url",
                 f"{texts} links show a URL as their text but lead through {self._own.origin}, "
                 "which mail filters may take for phishing; use words, or a tracking domain of the same organisation",
             )
-        without_scheme = sum(link.href.lstrip().startswith("//") for link in page.links)
+        without_scheme = sum(clean(link.href).startswith("//") for link in rewritten)
         if without_scheme:
             yield Notice("no_scheme", f"{without_scheme} links start with // and were taken as https")
 
 
 def placeholders(body: str) -> Plan:
     """The plan of a body that is otherwise left alone: only its placeholders are filled in."""
-    return Plan(body, tuple(_UNSUBSCRIBE_TAG.edits(body, Slot.UNSUBSCRIBE)))
+    return Plan(body, tuple(_fill(UNSUBSCRIBE_URL, body, Slot.UNSUBSCRIBE)))
+
+
+def _fill(placeholder: Placeholder, body: str, slot: Slot) -> list[Edit]:
+    return [Edit(*span, slot) for span in placeholder.spans(body)]
 
 
 def _newline(body: str) -> str:

@@ -15,7 +15,8 @@ import msgspec
 
 from . import html as html_body
 from .headers import message_headers
-from .plan import Edit, Found, Notice, Options, OwnLinks, Plan, Planner, Policy, Slot, Tracks, placeholders
+from .own import OwnLinks
+from .plan import Edit, Found, Notice, Options, Plan, Planner, Policy, Slot, Tracks, placeholders
 from .tokens import Message, MessageTokens, TokenCodec
 from .urls import Reason
 

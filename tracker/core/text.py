@@ -26,7 +26,9 @@ _URL: Final = re.compile(r"(?<![A-Za-z0-9+])https?://[^\s<>\"]+", re.IGNORECASE)
 # RFC 3986, appendix C: angle brackets are the way to write a URL that a line break would cut.
 _BRACKETED_REST: Final = re.compile(r"[ \t]*\r?\n[ \t]*[^\s<>]+(?:[ \t]*\r?\n[ \t]*[^\s<>]+)*[ \t]*>")
 _SPARKPOST_OPT_OUT: Final = '[[data-msys-clicktrack="0"]]'
-_CLOSING: Final = ".,;:!?'*_~|" + "\u2019\u201d\u00bb\u2026\u3001\u3002\uff0c\uff01\uff1f"
+_CLOSING: Final = ".,;:!?'" + "\u2019\u201d\u00bb\u2026\u3001\u3002\uff0c\uff01\uff1f"
+_MARKS: Final = "*_~|"
+"""Written on both sides of what they emphasise. A URL may well end in one, a token of ours among them."""
 _PAIRS: Final = {")": "(", "]": "[", "}": "{", "\uff09": "\uff08", "\u300d": "\u300c"}
 
 
@@ -40,24 +42,26 @@ def scan(text: str) -> Iterator[TextLink]:
             found, opted_out = found[:at], True
         bracketed = text[start - 1 : start] == "<"
         if not (bracketed and text[match.end() : match.end() + 1] == ">"):
-            found = _trim(found)
+            found = _trim(found, text[max(start - 3, 0) : start])
         wrapped = bracketed and _BRACKETED_REST.match(text, match.end()) is not None
         yield TextLink(Span(start, start + len(found)), found, opted_out, wrapped)
 
 
-def _trim(url: str) -> str:
-    """``url`` without the punctuation at its end, closing brackets only where none opens within it."""
+def _trim(url: str, before: str) -> str:
+    """``url`` without the punctuation at its end.
+
+    Closing brackets go only where none opens within it, marks only where they also stand ``before`` it.
+    """
     end = len(url)
-    opened: dict[str, int] = {}
+    # How many of each may still go: one for each that has no partner in the URL, or has one before it.
+    spare = {mark: before.count(mark) for mark in _MARKS if mark in before}
     while end:
         last = url[end - 1]
-        if last in _PAIRS:
-            if last not in opened:
-                opened[last] = url.count(_PAIRS[last]) - url.count(last)
-            if opened[last] >= 0:
+        if last in _PAIRS and last not in spare:
+            spare[last] = url.count(last) - url.count(_PAIRS[last])
+        if last not in _CLOSING:
+            if spare.get(last, 0) <= 0:
                 break
-            opened[last] += 1
-        elif last not in _CLOSING:
-            break
+            spare[last] -= 1
         end -= 1
     return url[:end]
