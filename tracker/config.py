@@ -74,6 +74,8 @@ def _base_url(text: str) -> str:
 
 def _keys(text: str) -> tuple[bytes, ...]:
     keys = tuple(_words(text, str.encode))
+    if text and not keys:
+        raise ValueError("has no key in it")
     if any(len(key) < MIN_KEY_BYTES for key in keys):
         raise ValueError(f"each key needs {MIN_KEY_BYTES} bytes or more; make one with: openssl rand -hex 32")
     return keys
@@ -207,6 +209,11 @@ def unknown_names(environment: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
 
 
+def is_set(environment: Mapping[str, str], name: str) -> bool:
+    """Whether ``environment`` has a value for the setting ``name``, or a file with one."""
+    return any(environment.get(PREFIX + name + suffix) for suffix in ("", "_FILE"))
+
+
 def _value(option: Option, environment: Mapping[str, str]) -> Any:
     name = PREFIX + option.name
     text = environment.get(name) or None
@@ -216,6 +223,8 @@ def _value(option: Option, environment: Mapping[str, str]) -> Any:
     try:
         if file is not None:
             text = Path(file).read_text(encoding="utf-8").strip()
+            if not text:  # a secret that was not mounted, more likely than a wish for the default
+                raise ValueError(f"{file} is empty")
         return option.parse(option.default if text is None else text)
     except (OSError, ValueError) as error:
         reason = str(error) or "is not valid"

@@ -6,7 +6,9 @@ Owns the files ``signing.key`` and ``api.key``. Must not know what the secrets a
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,8 @@ from .core.errors import ConfigError
 
 SIGNING_KEY_FILE: Final = "signing.key"
 API_KEY_FILE: Final = "api.key"
+
+_SECRET: Final = re.compile(r"[!-~]{43,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +31,20 @@ class Prepared:
     """The API key, if it was made just now: the one time that it is shown."""
 
 
-def prepare(settings: Settings) -> Prepared:
-    """Make the data dir usable (0700) and fill in the secrets, made once (0600). Raises `ConfigError`."""
+def prepare(settings: Settings, *, with_api_key: bool = True) -> Prepared:
+    """Make the data dir usable (0700) and fill in the secrets, made once (0600). Raises `ConfigError`.
+
+    A command that needs no API key does not make one, since whoever makes it has to show it.
+    """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = settings.data_dir / f".probe-{os.getpid()}"
-        probe.touch(mode=0o600)
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=settings.data_dir):
+            pass  # it can be written
         new_api_key = None
         if not settings.signing_keys:
             key, _ = _secret(settings.data_dir / SIGNING_KEY_FILE)
             settings = replace(settings, signing_keys=(key.encode(),))
-        if not settings.api_key:
+        if with_api_key and not settings.api_key:
             key, is_new = _secret(settings.data_dir / API_KEY_FILE)
             new_api_key = key if is_new else None
             settings = replace(settings, api_key=key)
@@ -55,7 +61,7 @@ def _secret(path: Path) -> tuple[str, bool]:
         return _make_secret(path)
     except ValueError:
         text = ""
-    if len(text) < 43:
+    if not _SECRET.fullmatch(text):
         raise ConfigError(f"{path} is damaged: restore it from a backup, or remove it to have a new secret made")
     return text, False
 
@@ -63,8 +69,9 @@ def _secret(path: Path) -> tuple[str, bool]:
 def _make_secret(path: Path) -> tuple[str, bool]:
     # Written whole under another name, then linked: whoever comes second finds the first one's, complete.
     text = secrets.token_urlsafe(32)
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # The name is random, not the process id: in two containers that share the data dir that may be the same.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    draft = Path(name)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text + "\n")
         file.flush()

@@ -7,6 +7,7 @@ unexpected exceptions are logged.
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import sys
 import traceback
@@ -34,7 +35,10 @@ class JsonFormatter(logging.Formatter):
             # Where it happened and what kind it is, but not what it says: that may quote a mail or an address.
             line["exception"] = record.exc_info[0].__name__
             line["trace"] = traceback.format_tb(record.exc_info[2])
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        try:
+            return msgspec.json.encode(line, enc_hook=str).decode()
+        except UnicodeEncodeError:  # a file's name, say, that is not UTF-8
+            return json.dumps(line, default=str)
 
 
 def configure(level: str) -> None:

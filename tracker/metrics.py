@@ -19,7 +19,6 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-HITS: Final = Counter("tracker_hits", "Requests with a valid token, by purpose: open, click, unsubscribe.", ["purpose"])
 INVALID_TOKENS: Final = Counter(
     "tracker_invalid_tokens", "Requests whose token did not verify, by purpose. None of them is stored.", ["purpose"]
 )

@@ -16,7 +16,9 @@ import turbohtml
 WORDS = 80
 # The five campaign parameters as Google Analytics documents them, with the values of its own example.
 # No mail of the corpus has a campaign parameter, and no word list makes up for them.
-CAMPAIGN = "&utm_id=&utm_term=&utm_content=&utm_campaign=?utm_source=newsletter&utm_medium=email&utm_campaign=&utm_content="
+CAMPAIGN = (
+    "&utm_id=&utm_term=&utm_content=&utm_campaign=?utm_source=newsletter&utm_medium=email&utm_campaign=&utm_content="
+)
 
 
 def train(folder: Path) -> bytes:

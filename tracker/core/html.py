@@ -94,13 +94,16 @@ def scan(html: str, *, images: bool = False) -> Page:
         # A browser drops what stands in a page of frames. A mail program drops the frames, and shows the rest.
         document = _parse(_without_framesets(source))
         body = document.find("body")
-    # The tree may hold one link twice, or in another order: a browser repairs what is nested wrongly.
-    found = {link.place: link for link in _links(source, document, _START)}
+    links = list(_links(source, document, _START))
     for origin, content in _conditional_comments(source, document):
-        found.update((link.place, link) for link in _links(source, _parse(content), origin))
+        links += _links(source, _parse(content), origin)
+    # Where tags are nested wrongly, the tree has links in another order, and copies of one, which stand nowhere.
+    found: dict[tuple[int, int], HtmlLink] = {}
+    for link in links:
+        if link.value or link.place not in found:
+            found[link.place] = link
     start, end = _body(source, body)
-    links = tuple(found[place] for place in sorted(found))
-    return Page(links, tuple(_images(document)) if images else (), start, end)
+    return Page(tuple(found[place] for place in sorted(found)), tuple(_images(document)) if images else (), start, end)
 
 
 class _Origin(NamedTuple):

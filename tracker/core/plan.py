@@ -130,9 +130,15 @@ class Plan:
 
 
 class Planner:
-    """Plans the bodies of one call, for one choice of what is tracked; links are numbered across the bodies."""
+    """Plans the bodies of one call, for one choice of what is tracked; links are numbered across the bodies.
 
-    def __init__(self, own: OwnLinks, policy: Policy, options: Options, tracks: Tracks) -> None:
+    ``resent`` says that the bodies have links of ours, made for another message.
+    """
+
+    def __init__(
+        self, own: OwnLinks, policy: Policy, options: Options, tracks: Tracks, *, resent: bool = False
+    ) -> None:
+        self._resent = resent
         self._own = own
         self._policy = policy
         self._options = options
@@ -145,6 +151,9 @@ class Planner:
         links = [self._html_link(link) for link in page.links]
         edits = [found.edit for found in links if found.edit]
         edits += _fill(UNSUBSCRIBE_URL, html, Slot.UNSUBSCRIBE)
+        if self._resent:
+            # Shown as text, another recipient's unsubscribe link would still work.
+            edits += [Edit(*span, Slot.UNSUBSCRIBE) for span in self._own.unsubscribe_spans(html)]
         edits += self._pixels(html, page)
         if self._wants_footer(edits):
             edits.append(Edit(page.body_end, page.body_end, Slot.HTML_FOOTER, literal=_newline(html)))

@@ -106,7 +106,8 @@ class Template:
         )
 
     def _plan_bodies(self, tracks: Tracks, again: bool) -> tuple[Plan | None, Plan | None]:
-        planner = Planner(self._rewriter.own, self._rewriter.policy, self._options, tracks)
+        rewriter = self._rewriter
+        planner = Planner(rewriter.own, rewriter.policy, self._options, tracks, resent=bool(self._ours))
         plan_html, plan_text = (planner.html_again, planner.text_again) if again else (planner.html, planner.text)
         html = self._attempt(lambda body: plan_html(body, self._page), self._html)
         return html, self._attempt(plan_text, self._text)

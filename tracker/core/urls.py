@@ -79,7 +79,8 @@ _C0_OR_SPACE = "".join(map(chr, range(0x21)))
 _TAB_OR_NEWLINE = str.maketrans("", "", "\t\n\r")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _POSTAL_OPT_OUTS = ("http+notrack", "https+notrack")
-_CONTROL_OR_BACKSLASH = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029]")
+# Half a surrogate pair is no character; the rest can split a header or lead elsewhere in one browser than in another.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
 _WEB = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s\[\]<>^|%:@\"`{}]+)(?::[0-9]{0,5})?")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -136,10 +137,7 @@ def destination(href: str, rules: LinkRules, params: Mapping[str, str] | None = 
         return reason
     if params:
         url = with_params(url, params)
-    try:
-        return url if len(url.encode()) <= MAX_DESTINATION_BYTES else Reason.TOO_LONG
-    except UnicodeEncodeError:  # half a surrogate pair: not a character
-        return Reason.INVALID_URL
+    return url if len(url.encode()) <= MAX_DESTINATION_BYTES else Reason.TOO_LONG
 
 
 def _not_web(url: str) -> Reason:
@@ -154,7 +152,7 @@ def _not_web(url: str) -> Reason:
 
 def _unsafe(url: str, authority: str) -> Reason | None:
     """Why a web URL must not be led to, if so."""
-    if _CONTROL_OR_BACKSLASH.search(url):
+    if _FORBIDDEN.search(url):
         return Reason.INVALID_URL
     if "@" in authority:
         return Reason.USERINFO
@@ -163,7 +161,7 @@ def _unsafe(url: str, authority: str) -> Reason | None:
     port = "" if authority.endswith("]") else authority.partition(":")[2]
     if port.isdecimal() and int(port) > 65535:
         return Reason.INVALID_URL
-    return None if authority.isascii() or _ascii_authority(authority) else Reason.INVALID_URL
+    return None if _ascii_authority(authority) else Reason.INVALID_URL
 
 
 def _host(authority: str) -> str:
@@ -175,6 +173,8 @@ def _host(authority: str) -> str:
 
 def _ascii_authority(authority: str) -> str | None:
     """The authority with its host as A-labels (UTS 46, as browsers do); None where it has none."""
+    if authority.isascii():  # an IPv6 address among them
+        return authority
     host, colon, port = authority.partition(":")
     try:
         return idna.encode(host, uts46=True, transitional=False).decode() + colon + port

@@ -36,8 +36,12 @@ def run_demo(port: int, *, once: bool) -> int:
     if port == 0:
         port = _free_port()
         print(f"The port asked for is taken, so this uses {port}.\n")
-    os.environ.setdefault("TRACKER_BASE_URL", f"http://127.0.0.1:{port}")
+    if not config.is_set(os.environ, "BASE_URL"):
+        os.environ["TRACKER_BASE_URL"] = f"http://127.0.0.1:{port}"
     prepared = datadir.prepare(config.read(os.environ))
+    if prepared.new_api_key:
+        print(f"Made a new API key, kept in {prepared.settings.data_dir / datadir.API_KEY_FILE}:\n")
+        print(f"  {prepared.new_api_key}")
     client = Client(f"http://127.0.0.1:{port}", prepared.settings.api_key)
     with _service(port) as process:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ _SCHEMA: Final = """
     ) STRICT;
     PRAGMA user_version = 1;
 """
-_INSERT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ROWS: Final = 256
+"""Rows of one statement at most: a statement for each number of rows, which apsw keeps prepared."""
 # A damaged row may hold values of any type: each is forced into the one that belongs there.
 _NUMBERS: Final = ", ".join(
     f"ifnull(CAST({name} AS INTEGER), 0)" for name in ("occurred_at", "last_at", "count", "recorded_at")
@@ -94,7 +96,7 @@ class SpoolFile:
             return self._writing
         # Created here for its mode, which SQLite then gives to the files beside it.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = apsw.Connection(str(self.path))
+        connection = apsw.Connection(str(self.path), statementcachesize=_INSERT_ROWS + 32)
         try:
             connection.set_busy_timeout(_BUSY_MS)
             for pragma in (
@@ -130,8 +132,15 @@ class SpoolFile:
         connection = self.open()
         first = self._next_seq
         self._next_seq += len(rows)
-        with _transaction(connection):
-            connection.executemany(_INSERT, [(seq, *row) for seq, row in enumerate(rows, first)])
+        # One step of SQLite for a whole group, its commit included. Python's lock is let go for each step, and
+        # to get it back from a busy event loop takes longer than to insert a row.
+        statements = [
+            (_insert(len(chunk)), [value for seq, row in chunk for value in (seq, *row)])
+            for chunk in _chunks(list(enumerate(rows, first)), _INSERT_ROWS)
+        ]
+        with _transaction(connection) if len(statements) > 1 else contextlib.nullcontext():
+            for sql, values in statements:
+                _run(connection, sql, values)
         self.rows += len(rows)
 
     def probe(self) -> None:
@@ -260,6 +269,15 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
 def _run(connection: apsw.Connection, sql: str, values: Sequence[apsw.SQLiteValue] = ()) -> list[Any]:
     # apsw runs a statement only as far as its rows are fetched.
     return connection.execute(sql, values).fetchall()
+
+
+def _chunks(rows: Sequence[tuple[int, NewRow]], size: int) -> Iterator[Sequence[tuple[int, NewRow]]]:
+    return (rows[at : at + size] for at in range(0, len(rows), size))
+
+
+@functools.cache
+def _insert(rows: int) -> str:
+    return "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows)
 
 
 def _salvage(path: Path) -> Iterator[list[NewRow]]:

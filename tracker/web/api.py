@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -31,7 +31,7 @@ from tracker.stores import Store
 from . import requests
 from .answers import BatchErrorAnswer, EventsAnswer, event_answer, message_answer, rewrite_answer
 from .openapi import document
-from .problems import NotAuthorized, NotFound, answer_error, answer_http_error, problem
+from .problems import UNCACHED, NotAuthorized, NotFound, answer_error, answer_http_error, problem
 from .registry import Registry
 from .requests import Addressee, BatchRequest, Content, RewriteRequest
 
@@ -82,7 +82,7 @@ class Api:
             Route("/metrics", self.metrics),
             Route("/robots.txt", self.robots),
         ]
-        return Starlette(
+        app = Starlette(
             routes=routes,
             exception_handlers={
                 TrackerError: answer_error,
@@ -90,6 +90,9 @@ class Api:
                 Exception: answer_error,
             },
         )
+        # It would answer /healthz/ with a redirect to wherever the Host header says.
+        app.router.redirect_slashes = False
+        return app
 
     async def rewrite(self, request: Request) -> Response:
         """Rewrite one message for one recipient; answered when its registration is on disk."""
@@ -138,14 +141,14 @@ class Api:
 
     async def healthz(self, request: Request) -> Response:
         """The process is alive."""
-        return PlainTextResponse("ok\n", headers=_UNCACHED)
+        return PlainTextResponse("ok\n", headers=UNCACHED)
 
     async def readyz(self, request: Request) -> Response:
         """The service can take traffic: the spool can be written, and is not about to be full."""
         reason = await self._not_ready()
         if reason:
-            return PlainTextResponse(reason + "\n", 503, headers=_UNCACHED)
-        return PlainTextResponse("ready\n", headers=_UNCACHED)
+            return PlainTextResponse(reason + "\n", 503, headers=UNCACHED)
+        return PlainTextResponse("ready\n", headers=UNCACHED)
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus metrics, of all worker processes."""
@@ -232,11 +235,8 @@ class Api:
         return None
 
 
-_UNCACHED: Final = {"Cache-Control": "no-store, private", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
-
-
 def _json(answer: Any) -> Response:
-    return Response(msgspec.json.encode(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(msgspec.json.encode(answer), media_type="application/json", headers=UNCACHED)
 
 
 async def _body(request: Request) -> bytes:
@@ -244,8 +244,11 @@ async def _body(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise HTTPException(415, "a compressed body is not accepted")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_REQUEST_BYTES:
+                raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+    except ClientDisconnect:  # nobody is there to read this, and it is no error of ours to log
+        raise HTTPException(400, "the request ended early") from None
     return bytes(body)

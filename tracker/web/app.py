@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -57,6 +57,21 @@ def spool_directory(settings: Settings) -> Path:
     return settings.data_dir / "spool"
 
 
+def check_places(settings: Settings) -> None:
+    """Raise `ConfigError` where the spool or the embedded store can't be where the settings have them.
+
+    Called before the server starts, which says such things at more length.
+    """
+    spool = spool_directory(settings)
+    try:
+        spool.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"TRACKER_DATA_DIR: {spool} cannot be used: {error.strerror}") from error
+    kind, _, path = settings.store_url.partition(":///")
+    if kind == "sqlite" and not Path(path).parent.is_dir():
+        raise ConfigError(f"TRACKER_STORE_URL: {Path(path).parent} is not a directory")
+
+
 class Service:
     """One process of the service, as an ASGI application. ``settings`` are complete: `datadir.prepare` was called."""
 
@@ -79,12 +94,11 @@ class Service:
             self._api.app(), codec=codec, spool=self._spool, clients=clients, pages=Pages(settings.sender_name)
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """The ASGI entry: the lifespan is ours, requests are the edge's."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            await self._edge(scope, receive, send)
+        if scope["type"] == "http":
+            return self._edge(scope, receive, send)
+        return self._lifespan(receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -23,8 +23,11 @@ from tracker.core.errors import (
 )
 
 from .answers import FieldError, Problem
+from .pages import PUBLIC_HEADERS
 
 MEDIA_TYPE: Final = "application/problem+json"
+UNCACHED: Final = {name.decode(): value.decode() for name, value in PUBLIC_HEADERS}
+"""The headers of public answers, as Starlette wants them: errors and health are public too."""
 RETRY_AFTER_S: Final = "5"
 
 
@@ -70,7 +73,7 @@ def _respond(details: Problem, headers: Mapping[str, str] | None = None) -> Resp
     return Response(
         msgspec.json.encode(details),
         details.status,
-        headers={"Cache-Control": "no-store", **(headers or {})},
+        headers={**UNCACHED, **(headers or {})},
         media_type=MEDIA_TYPE,
     )
 

@@ -18,6 +18,7 @@ from tracker.core.errors import InvalidRequest, TooLarge
 from tracker.core.model import MessageClass, Registration
 from tracker.core.plan import Options, Tracks
 from tracker.core.rewrite import Rewritten
+from tracker.stores.limits import MAX_KEY_BYTES, is_key
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Of the html, and of the text, in UTF-8."""
@@ -30,6 +31,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\
 Reference = Annotated[str, Meta(min_length=1, max_length=320, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 ParamName = Annotated[str, Meta(min_length=1, max_length=64)]
 ParamValue = Annotated[str, Meta(max_length=256)]
+_TOO_LONG: Final = f"must be {MAX_KEY_BYTES} bytes at most in UTF-8"
 _T = TypeVar("_T")
 
 
@@ -136,6 +138,12 @@ class RewriteRequest(Content, frozen=True, kw_only=True):
     recipient: Reference | None = None
     consent: ConsentChoice = ConsentChoice()
 
+    def check(self) -> None:
+        """The same, and that the store can hold the recipient."""
+        super().check()
+        if self.recipient is not None and not is_key(self.recipient):
+            raise InvalidRequest([("$.recipient", _TOO_LONG)])
+
     def addressee(self) -> Addressee:
         """The fields that a batch has for each of its recipients."""
         return Addressee(**{name: getattr(self, name) for name in Addressee.__struct_fields__})
@@ -147,13 +155,18 @@ class BatchRequest(Content, frozen=True, kw_only=True):
     recipients: Annotated[list[Addressee], Meta(min_length=1, max_length=MAX_RECIPIENTS)]
 
     def check(self) -> None:
-        """The same, and that no message comes twice."""
+        """The same, and that no message comes twice and the store can hold each recipient."""
         super().check()
         seen: dict[str, int] = {}
         errors = [
             (f"$.recipients[{at}].message_id", f"the same as that of recipient {seen[one.message_id]}")
             for at, one in enumerate(self.recipients)
             if seen.setdefault(one.message_id, at) != at
+        ]
+        errors += [
+            (f"$.recipients[{at}].recipient", _TOO_LONG)
+            for at, one in enumerate(self.recipients)
+            if one.recipient is not None and not is_key(one.recipient)
         ]
         if errors:
             raise InvalidRequest(errors)
