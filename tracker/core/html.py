@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+import msgspec
 import turbohtml
 
 OWN_OPT_OUT: Final = "data-no-track"
@@ -37,6 +38,7 @@ _OPT_OUT_VALUES: Final = {
     "data-disable-tracking": "true",  # OneSignal
     "data-msys-clicktrack": "0",  # SparkPost
 }
+_OPT_OUT_NAMES: Final = _OPT_OUT_FLAGS | _OPT_OUT_VALUES.keys()
 _OPT_OUT_CLASS: Final = "untracked"  # Customer.io
 _OPT_OUT_QUERY: Final = re.compile(r"[?&]disable-tracking=true(?:[&#]|$)")  # MailWizz
 _SKIP_PARAMS: Final = "data-skip-utm-params"  # ahoy_email
@@ -46,7 +48,9 @@ _DROPPED = "".join(map(chr, range(0x21)))  # by the URL standard, at the start a
 _WEB_STARTS: Final = ("h", "H", "/")
 _CONDITIONAL = re.compile(r"<!--(?=\s*\[[iI][fF])")  # a flag would cost it its fast literal prefix
 _COMMENT_END = re.compile("--!?>")
-_LINK_TAG = re.compile(r"<(?:[aA]|area|v:\w+)\s", re.IGNORECASE)
+_LINK_TAG = re.compile(r"<(?:a|area|v:\w+)[\s/]", re.IGNORECASE)
+_HREF_NAME = re.compile("href", re.IGNORECASE)
+_UNCLOSED_TAG = re.compile(r"</?[A-Za-z][^>]*")
 _BODY_END = re.compile(r"</body[\s/>]", re.IGNORECASE)
 
 
@@ -57,7 +61,7 @@ class Span(NamedTuple):
     end: int
 
 
-class HtmlLink(NamedTuple):
+class HtmlLink(msgspec.Struct, frozen=True, gc=False):
     """One ``href`` of an ``<a>``, an ``<area>`` or a VML element."""
 
     place: tuple[int, int]
@@ -167,12 +171,15 @@ def _spans(source: str, element: turbohtml.Element, offset: int) -> tuple[Span |
 
 
 def _is_opted_out(attributes: Mapping[str, str | list[str] | None], href: str) -> bool:
-    return (
-        any(str(attributes.get(name, "false")).lower() != "false" for name in _OPT_OUT_FLAGS)
-        or any(str(attributes.get(name)).strip().lower() == off for name, off in _OPT_OUT_VALUES.items())
-        or _OPT_OUT_CLASS in (attributes.get("class") or ())
-        or bool(_OPT_OUT_QUERY.search(href))
-    )
+    if not _OPT_OUT_NAMES.isdisjoint(attributes):
+        flags = _OPT_OUT_FLAGS.intersection(attributes)
+        if any(str(attributes[name]).lower() != "false" for name in flags):
+            return True
+        if any(str(attributes.get(name)).strip().lower() == off for name, off in _OPT_OUT_VALUES.items()):
+            return True
+    if _OPT_OUT_CLASS in (attributes.get("class") or ()):
+        return True
+    return "disable-tracking" in href and bool(_OPT_OUT_QUERY.search(href))
 
 
 def _shows_url(element: turbohtml.Element) -> bool:
@@ -190,7 +197,7 @@ def _conditional_comments(source: str, document: turbohtml.Document) -> Iterator
     comments: Counter[str] = Counter()
     for comment in document.xpath("//comment()"):  # type: ignore[union-attr]  # a node set, for this expression
         data = comment.data  # type: ignore[union-attr]
-        if data[:9].lstrip()[:3].lower() == "[if" and _LINK_TAG.search(data):
+        if data[:9].lstrip()[:3].lower() == "[if" and _LINK_TAG.search(data) and _HREF_NAME.search(data):
             comments[data] += 1
     if not comments:
         return
@@ -247,7 +254,9 @@ def _body(source: str, body: turbohtml.Element | None) -> tuple[int | None, int]
         ends = [t for t in turbohtml.tokenize(source) if t.type is turbohtml.TokenType.END_TAG and t.tag == "body"]
         if ends and ends[-1].line is not None and ends[-1].col is not None:
             return start, _offset(source, ends[-1].line, ends[-1].col)
-    return start, len(source)
+    # A tag that is never closed would swallow what comes behind it.
+    last = source.rfind("<")
+    return start, last if _UNCLOSED_TAG.fullmatch(source, max(last, 0)) else len(source)
 
 
 def _offset(source: str, line: int, column: int) -> int:

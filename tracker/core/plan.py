@@ -7,16 +7,19 @@ anything: that is done for each recipient, by `rewrite`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Final, NamedTuple
 
+import msgspec
+
 from . import html as html_body
 from . import text as text_body
+from .edits import Edit, Found, Notice, Plan, Slot, in_order
 from .own import OPEN_PIXEL, UNSUBSCRIBE_URL, OwnLinks, Placeholder
 from .tokens import Packed, Purpose, Token, pack
-from .urls import LinkRules, Reason, clean, destination
+from .urls import LinkRules, Reason, destination, with_params
 
 MAX_TRACKED_URL_CHARS: Final = 2083
 """Outlook on Windows does not follow longer links."""
@@ -49,13 +52,6 @@ class Tracks(NamedTuple):
     clicks: bool = True
 
 
-class Notice(NamedTuple):
-    """Something the caller should know, though the message can be sent as it is."""
-
-    code: str
-    detail: str
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the settings say about rewriting."""
@@ -73,60 +69,6 @@ class Options:
     """Add an unsubscribe link to a body that has no place for it."""
     list: str = "default"
     link_params: Mapping[str, str] = field(default_factory=dict)
-
-
-class Slot(enum.Enum):
-    """What is spliced in at an edit."""
-
-    CLICK = enum.auto()
-    UNSUBSCRIBE = enum.auto()
-    PIXEL = enum.auto()
-    TOP_PIXEL = enum.auto()
-    HTML_FOOTER = enum.auto()
-    TEXT_FOOTER = enum.auto()
-    LITERAL = enum.auto()
-    """The edit's own `literal`: the same for every recipient."""
-
-
-class Edit(NamedTuple):
-    """One span of a body, and what takes its place."""
-
-    start: int
-    end: int
-    slot: Slot
-    link: int = 0
-    packed: Packed = Packed(0, b"")
-    literal: str = ""
-    """What a `Slot.LITERAL` puts there; around a footer, the body's own line ending."""
-
-
-class Found(NamedTuple):
-    """One link of a body and what becomes of it: a number if it is tracked, a reason if it is left."""
-
-    part: str
-    url: str
-    edit: Edit | None
-    reason: Reason | None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that changes in one body, whoever the recipient is."""
-
-    source: str
-    edits: tuple[Edit, ...]
-    links: tuple[Found, ...] = ()
-    warnings: tuple[Notice, ...] = ()
-
-    def splice(self, fill: Callable[[Edit], str]) -> str:
-        """The body with every edit's span replaced by what ``fill`` gives for it."""
-        pieces: list[str] = []
-        at = 0
-        for edit in self.edits:
-            pieces += (self.source[at : edit.start], fill(edit))
-            at = edit.end
-        pieces.append(self.source[at:])
-        return "".join(pieces)
 
 
 class Planner:
@@ -161,7 +103,7 @@ class Planner:
             # Only a body that shows it is ours loses our attribute: rewritten again, it is known by its links.
             edits += [Edit(*link.own_opt_out, Slot.LITERAL) for link in page.links if link.own_opt_out]
         return Plan(
-            html, _in_order(edits), tuple(links), tuple(self._link_warnings(zip(page.links, links, strict=True)))
+            html, in_order(edits), tuple(links), tuple(self._link_warnings(zip(page.links, links, strict=True)))
         )
 
     def text(self, text: str) -> Plan:
@@ -171,7 +113,7 @@ class Planner:
         edits += _fill(UNSUBSCRIBE_URL, text, Slot.UNSUBSCRIBE)
         if self._wants_footer(edits):
             edits.append(Edit(len(text), len(text), Slot.TEXT_FOOTER, literal=_newline(text)))
-        return Plan(text, _in_order(edits), tuple(links))
+        return Plan(text, in_order(edits), tuple(links))
 
     def html_again(self, html: str, page: html_body.Page) -> Plan:
         """The plan of an HTML body that was rewritten for this very message before: nothing changes."""
@@ -196,7 +138,7 @@ class Planner:
     def _html_link(self, link: html_body.HtmlLink) -> Found:
         if link.value and (ours := self._own.read(link.href)):
             return self._other_messages_link("html", link.value, link.href, ours)
-        url = destination(link.href, self._policy.links, self._options.link_params if link.takes_params else None)
+        url = destination(link.href, self._policy.links)
         if isinstance(url, Reason):
             unsubscribe = url is Reason.PLACEHOLDER and UNSUBSCRIBE_URL.spans(link.href)
             return Found("html", link.href, None, Reason.UNSUBSCRIBE if unsubscribe else url)
@@ -208,12 +150,12 @@ class Planner:
             self._opted_out.add(_plain(link.href))
         elif link.text_is_url and self._policy.link_text is LinkTextRule.SKIP:
             left = Reason.LINK_TEXT
-        return self._web_link("html", link.value, url, left)
+        return self._web_link("html", link.value, url, left, params=link.takes_params)
 
     def _text_link(self, link: text_body.TextLink) -> Found:
         if ours := self._own.read(link.url):
             return self._other_messages_link("text", link.value, link.url, ours)
-        url = destination(link.url, self._policy.links, self._options.link_params)
+        url = destination(link.url, self._policy.links)
         if isinstance(url, Reason):
             return Found("text", link.url, None, url)
         left = None
@@ -221,20 +163,32 @@ class Planner:
             left = Reason.WRAPPED
         elif link.opted_out or (self._opted_out and _plain(link.url) in self._opted_out):
             left = Reason.OPT_OUT
-        return self._web_link("text", link.value, url, left)
+        return self._web_link("text", link.value, url, left, params=True)
 
-    def _web_link(self, part: str, span: html_body.Span, url: str, left: Reason | None) -> Found:
+    def _web_link(
+        self, part: str, span: html_body.Span, url: str, left: Reason | None, *, params: bool = False
+    ) -> Found:
         """What becomes of a link to the web that there may be a reason to leave."""
         if left is None and not self._tracks.clicks:
             left = Reason.TRACKING_OFF
-        if left is None:
+        if left is not None:
+            return Found(part, url, None, left)
+        target = with_params(url, self._options.link_params) if params else url
+        packed = self._pack(target)
+        if packed is None:
+            return Found(part, url, None, Reason.TOO_LONG)
+        edit = Edit(*span, Slot.CLICK, self._next_link, packed)
+        self._next_link += 1
+        return Found(part, target, edit, None)
+
+    def _pack(self, url: str) -> Packed | None:
+        """``url`` as it stands in a token; None where the link with the token in it would be too long."""
+        try:
             packed = pack(url)
-            if self._fits(packed):
-                edit = Edit(*span, Slot.CLICK, self._next_link, packed)
-                self._next_link += 1
-                return Found(part, url, edit, None)
-            left = Reason.TOO_LONG
-        return Found(part, url, None, left)
+        except ValueError:
+            return None
+        fits = len(self._own.origin) + _HEAD_CHARS + 4 * len(packed.data) // 3 <= MAX_TRACKED_URL_CHARS
+        return packed if fits else None
 
     def _other_messages_link(self, part: str, span: html_body.Span, url: str, ours: Token) -> Found:
         """A link of ours, in a sent mail that is sent again or forwarded: it is unwrapped, and made this message's."""
@@ -246,10 +200,7 @@ class Planner:
         if found.edit:
             return found
         literal = escape(ours.destination).replace(" ", "&#32;") if part == "html" else ours.destination
-        return found._replace(edit=Edit(*span, Slot.LITERAL, literal=literal))
-
-    def _fits(self, packed: Packed) -> bool:
-        return len(self._own.origin) + _HEAD_CHARS + 4 * len(packed.data) // 3 <= MAX_TRACKED_URL_CHARS
+        return msgspec.structs.replace(found, edit=Edit(*span, Slot.LITERAL, literal=literal))
 
     def _wants_footer(self, edits: Iterable[Edit]) -> bool:
         return self._options.footer and not any(edit.slot is Slot.UNSUBSCRIBE for edit in edits)
@@ -264,7 +215,7 @@ class Planner:
             tags = _fill(OPEN_PIXEL, html, Slot.LITERAL)
             bottom = not tags
             if tags and self._tracks.opens:
-                tags[0] = tags[0]._replace(slot=Slot.PIXEL)
+                tags[0] = msgspec.structs.replace(tags[0], slot=Slot.PIXEL)
             yield from tags
         if not self._tracks.opens:
             return
@@ -283,7 +234,7 @@ class Planner:
                 f"{texts} links show a URL as their text but lead through {self._own.origin}, "
                 "which mail filters may take for phishing; use words, or a tracking domain of the same organisation",
             )
-        without_scheme = sum(clean(link.href).startswith("//") for link in rewritten)
+        without_scheme = sum(link.href.lstrip().startswith("//") for link in rewritten)
         if without_scheme:
             yield Notice("no_scheme", f"{without_scheme} links start with // and were taken as https")
 
@@ -305,12 +256,3 @@ def _plain(href: str) -> str:
     """The URL that an opt-out is about, however it is written down; "" where it is no web link anyway."""
     url = destination(href, LinkRules())
     return "" if isinstance(url, Reason) else url
-
-
-def _in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
-    """The edits by place, less those that reach into an earlier one; at one place in the order given."""
-    kept: list[Edit] = []
-    for edit in sorted(edits, key=lambda edit: edit.start):
-        if not kept or edit.start >= kept[-1].end:
-            kept.append(edit)
-    return tuple(kept)

@@ -14,9 +14,10 @@ from typing import Final
 import msgspec
 
 from . import html as html_body
+from .edits import Edit, Found, Notice, Plan, Slot
 from .headers import message_headers
 from .own import OwnLinks
-from .plan import Edit, Found, Notice, Options, Plan, Planner, Policy, Slot, Tracks, placeholders
+from .plan import Options, Planner, Policy, Tracks, placeholders
 from .tokens import Message, MessageTokens, TokenCodec
 from .urls import Reason
 

@@ -21,8 +21,6 @@ no second spelling of a payload verifies. The payload's bytes, version 1::
 
 from __future__ import annotations
 
-import enum
-import hashlib
 import hmac
 import re
 import zlib
@@ -31,11 +29,10 @@ from binascii import a2b_base64
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from itsdangerous import Signer
-from itsdangerous.signer import SigningAlgorithm
-
 from .dictionaries import CURRENT, DICTIONARIES
 from .errors import ConfigError, InvalidToken
+from .keys import Purpose as Purpose
+from .keys import SigningKey
 
 VERSION: Final = 1
 DEFAULT_ACCOUNT: Final = "default"
@@ -44,23 +41,12 @@ MIN_KEY_BYTES: Final = 32
 MAX_TOKEN_CHARS: Final = 6000
 """Checked before any work is done; a longer token is never made."""
 MAX_DESTINATION_BYTES: Final = 4096
-SIGNATURE_BYTES: Final = 12
 SIGNATURE_CHARS: Final = 16
 
 _UUID_ID, _HAS_ACCOUNT, _HAS_BATCH, _HONEYPOT, _TOP_PIXEL = 1, 2, 4, 32, 64
 _DICTIONARY_SHIFT = 3
 _ALL_FLAGS = 127
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
-
-
-class Purpose(enum.IntEnum):
-    """What a token may be used for; each has signing keys of its own."""
-
-    OPEN = 1
-    CLICK = 2
-    UNSUBSCRIBE = 3
-    HEADER = 4
-    """The ``X-Tracker-Id`` header, which finds the message when a bounce comes back."""
 
 
 class Message(NamedTuple):
@@ -92,41 +78,6 @@ class Packed(NamedTuple):
     data: bytes
 
 
-class _TruncatedHmac(SigningAlgorithm):
-    """HMAC-SHA-256 cut to 96 bits, the length of RFC 2404: a forger can only guess online, a request a try."""
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")[:SIGNATURE_BYTES]
-
-
-class _Key:
-    """One signing key, its id, and what is derived from it."""
-
-    def __init__(self, secret: bytes) -> None:
-        self.id = hashlib.sha256(b"tracker key id\0" + secret).digest()[0]
-        self._secret = secret
-        self._signers: dict[tuple[Purpose, str], Signer] = {}
-
-    def derive(self, use: str) -> bytes:
-        """32 bytes for one use, from which neither the secret nor another use's bytes can be told."""
-        return Signer(
-            self._secret, salt=f"tracker v1 {use}".encode(), key_derivation="hmac", digest_method=hashlib.sha256
-        ).derive_key()
-
-    def signer(self, purpose: Purpose, account: str) -> Signer:
-        """The signer of one purpose and account. Only accounts that exist get here, so the cache is bounded."""
-        signer = self._signers.get((purpose, account))
-        if signer is None:
-            signer = self._signers[purpose, account] = Signer(
-                self.derive(f"{purpose.name} {account}"),
-                salt=b"derived above",
-                key_derivation="none",
-                digest_method=hashlib.sha256,
-                algorithm=_TruncatedHmac(),
-            )
-        return signer
-
-
 class TokenCodec:
     """Signs with the last of the keys and verifies with all of them.
 
@@ -139,15 +90,20 @@ class TokenCodec:
             raise ConfigError("there is no signing key")
         if any(len(key) < MIN_KEY_BYTES for key in keys):
             raise ConfigError(f"a signing key is shorter than {MIN_KEY_BYTES} bytes")
-        self._keys = [_Key(key) for key in keys]
+        self._keys = [SigningKey(key) for key in keys]
         # Two keys may share an id; then both are tried.
         self._by_id = {key.id: [k for k in self._keys if k.id == key.id] for key in self._keys}
         self._accounts = frozenset(accounts)
-        self._batch_keys = [key.derive("BATCH") for key in self._keys]
+        self._batch_key = self._keys[-1].derive("BATCH")
+        self._last_batch: tuple[str, str, bytes] = ("", "", b"")
 
     def batch_tag(self, account: str, batch: str) -> bytes:
         """4 bytes that stand for a batch in the tokens of the newest key."""
-        return hmac.digest(self._batch_keys[-1], f"{account}\0{batch}".encode(), "sha256")[:4]
+        known_account, known_batch, tag = self._last_batch
+        if (known_account, known_batch) != (account, batch) or not tag:
+            tag = hmac.digest(self._batch_key, f"{account}\0{batch}".encode(), "sha256")[:4]
+            self._last_batch = (account, batch, tag)  # the messages of a batch come one after the other
+        return tag
 
     def derive(self, use: str) -> bytes:
         """32 bytes for another use of the newest key."""
@@ -161,8 +117,9 @@ class TokenCodec:
         """What ``token`` says, if it was signed for ``purpose``; raises `InvalidToken`, which tells no reason."""
         if len(token) > MAX_TOKEN_CHARS:
             raise InvalidToken
-        text, signature = token[:-SIGNATURE_CHARS], token[-SIGNATURE_CHARS:].encode()
+        text = token[:-SIGNATURE_CHARS]
         try:
+            signature = token[-SIGNATURE_CHARS:].encode("ascii")
             # Lenient, but what it passes over is signed as well: a payload verifies in one spelling only.
             payload = a2b_base64(text.replace("-", "+").replace("_", "/") + "==")
             account = _account(payload)
@@ -172,7 +129,7 @@ class TokenCodec:
             raise InvalidToken
         for key in self._by_id.get(payload[1], ()):
             # Compared as characters, in constant time: decoding the signature first would let junk in it pass.
-            if hmac.compare_digest(key.signer(purpose, account).get_signature(text), signature):
+            if hmac.compare_digest(key.signers(account)[purpose].get_signature(text), signature):
                 break
         else:
             raise InvalidToken
@@ -185,9 +142,9 @@ class TokenCodec:
 class MessageTokens:
     """Signs the tokens of one message; what they share is put together once."""
 
-    def __init__(self, codec: TokenCodec, key: _Key, message: Message) -> None:
-        self._key = key
-        self._account = message.account
+    def __init__(self, codec: TokenCodec, key: SigningKey, message: Message) -> None:
+        self._key_id = key.id
+        self._signers = key.signers(message.account)
         self._flags, self._shared = _shared_fields(codec, message)
 
     def open(self, pixel: int = 0) -> str:
@@ -208,9 +165,9 @@ class MessageTokens:
         return self._sign(Purpose.HEADER, 0, b"")
 
     def _sign(self, purpose: Purpose, flags: int, fields: bytes) -> str:
-        head = bytes((VERSION << 4 | purpose, self._key.id, self._flags | flags))
+        head = bytes((VERSION << 4 | purpose, self._key_id, self._flags | flags))
         text = urlsafe_b64encode(head + self._shared + fields).rstrip(b"=")
-        return (text + self._key.signer(purpose, self._account).get_signature(text)).decode()
+        return (text + self._signers[purpose].get_signature(text)).decode()
 
 
 def pack(destination: str) -> Packed:

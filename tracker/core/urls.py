@@ -16,8 +16,6 @@ from urllib.parse import quote, unquote_plus
 
 import idna
 
-from .tokens import MAX_DESTINATION_BYTES
-
 
 class Reason(enum.Enum):
     """Why a link is left as it is."""
@@ -80,7 +78,7 @@ _TAB_OR_NEWLINE = str.maketrans("", "", "\t\n\r")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _POSTAL_OPT_OUTS = ("http+notrack", "https+notrack")
 # Half a surrogate pair is no character; the rest can split a header or lead elsewhere in one browser than in another.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WEB = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s\[\]<>^|%:@\"`{}]+)(?::[0-9]{0,5})?")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -113,8 +111,8 @@ def clean(href: str) -> str:
     return url if url.isprintable() else url.translate(_TAB_OR_NEWLINE)
 
 
-def destination(href: str, rules: LinkRules, params: Mapping[str, str] | None = None) -> str | Reason:
-    """Where a link leads, as it is to be signed, ``params`` added; or the reason why it must not be wrapped.
+def destination(href: str, rules: LinkRules) -> str | Reason:
+    """Where a link leads, as it is to be signed; or the reason why it must not be wrapped.
 
     ``href`` is the attribute's value after its character references were decoded. A URL without a scheme but
     with a host (``//host/path``) is taken as https.
@@ -132,12 +130,7 @@ def destination(href: str, rules: LinkRules, params: Mapping[str, str] | None = 
     if not match:
         return _not_web(url)
     authority, rest = match[2], match[3]
-    reason = _unsafe(url, authority) or rules.reason(_host(authority), rest)
-    if reason:
-        return reason
-    if params:
-        url = with_params(url, params)
-    return url if len(url.encode()) <= MAX_DESTINATION_BYTES else Reason.TOO_LONG
+    return _unsafe(url, authority) or rules.reason(_host(authority), rest) or url
 
 
 def _not_web(url: str) -> Reason:
@@ -152,7 +145,7 @@ def _not_web(url: str) -> Reason:
 
 def _unsafe(url: str, authority: str) -> Reason | None:
     """Why a web URL must not be led to, if so."""
-    if _FORBIDDEN.search(url):
+    if "\\" in url or (not url.isprintable() and _FORBIDDEN.search(url)):
         return Reason.INVALID_URL
     if "@" in authority:
         return Reason.USERINFO
@@ -194,6 +187,8 @@ def with_params(url: str, params: Mapping[str, str]) -> str:
 
     The query is never parsed and written again, so what stands in it keeps its exact escapes.
     """
+    if not params:
+        return url
     head, hash_sign, fragment = url.partition("#")
     base, mark, query = head.partition("?")
     present = {unquote_plus(pair.partition("=")[0]) for pair in query.split("&")}
