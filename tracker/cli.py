@@ -37,8 +37,9 @@ from .web.requests import MessageId
 UNUSABLE_CONFIG: Final = 3
 GRACE_S: Final = 10
 """How long requests in flight may take when the service stops; a body that never ends must not hold it for ever."""
-WORKER_SILENCE_S: Final = 30
-"""How long a worker may not answer its supervisor before it is replaced: on a busy machine, starting takes a while."""
+WORKER_SILENCE_S: Final = 10
+"""How long a worker may not answer its supervisor before it is replaced: on a busy machine, starting takes a while.
+It also takes up to this long to notice that a worker is gone."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +114,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         os.environ["TRACKER_BASE_URL"] = f"http://127.0.0.1:{parsed.port}"
     for name in config.unknown_names(os.environ):
         print(f"tracker: warning: {name} is not a setting", file=sys.stderr)
+    os.umask(0o077)  # the embedded store too is for the owner only
     prepared = datadir.prepare(config.read(os.environ))
     settings = prepared.settings
     check_places(settings)
@@ -128,24 +130,24 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 def _run_server(parsed: argparse.Namespace, data_dir: Path) -> int:
     """Serve until told to stop; returns the exit code."""
-    options: dict[str, Any] = dict(
-        app="tracker.web.app:create",
-        factory=True,
-        interface="asgi3",
-        host=parsed.host,
-        port=parsed.port,
-        workers=parsed.workers,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_S,
-        timeout_worker_healthcheck=WORKER_SILENCE_S,
-    )
+    options: dict[str, Any] = {
+        "app": "tracker.web.app:create",
+        "factory": True,
+        "interface": "asgi3",
+        "host": parsed.host,
+        "port": parsed.port,
+        "workers": parsed.workers,
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": GRACE_S,
+        "timeout_worker_healthcheck": WORKER_SILENCE_S,
+    }
     if parsed.workers == 1:
         uvicorn.run(**options)
         return 0

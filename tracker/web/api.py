@@ -10,33 +10,31 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tracker import metrics
-from tracker.core.errors import SpoolUnavailable, TooLarge, TrackerError
+from tracker.core.errors import MessageConflict, SpoolUnavailable, TrackerError
 from tracker.core.model import EventType, Facts, Owner
 from tracker.core.rewrite import Rewriter, Rewritten, Template
 from tracker.core.tokens import DEFAULT_ACCOUNT, Message
 from tracker.spool import Spool
 from tracker.stores import Store
 
-from . import requests
+from . import bodies, requests
 from .answers import BatchErrorAnswer, EventsAnswer, event_answer, message_answer, rewrite_answer
 from .openapi import document
 from .problems import UNCACHED, NotAuthorized, NotFound, answer_error, answer_http_error, problem
 from .registry import Registry
 from .requests import Addressee, BatchRequest, Content, RewriteRequest
 
-MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
-"""Of a whole request: two bodies of 2 MiB, JSON's escapes, and the recipients of a batch."""
 LARGE_BODY_CHARS: Final = 100_000
 """Bodies larger than this are rewritten in a thread, so that the loop goes on serving meanwhile."""
 CHUNK_RECIPIENTS: Final = 100
@@ -96,22 +94,19 @@ class Api:
 
     async def rewrite(self, request: Request) -> Response:
         """Rewrite one message for one recipient; answered when its registration is on disk."""
-        account = self._account(request)
-        wanted = requests.decode(await _body(request), RewriteRequest)
+        account = await self._caller(request)
+        wanted = requests.decode(await bodies.read(request), RewriteRequest)
         wanted.check()
-        owner = {wanted.message_id: Owner(wanted.recipient, wanted.batch)}
-        for conflict in (await self._registry.conflicts(account, owner)).values():
-            raise conflict
         template = self._rewriter.prepare(wanted.html, wanted.text, wanted.options())
-        addressees = [wanted.addressee()]
-        (rewritten,) = await self._render(template, account, wanted, addressees)
-        await self._register(account, wanted, addressees, [rewritten])
-        return _json(rewrite_answer(rewritten))
+        rewritten, conflicts = await self._rewrite(template, account, wanted, [wanted.addressee()])
+        for conflict in conflicts.values():
+            raise conflict
+        return _json(rewrite_answer(rewritten[wanted.message_id]))
 
     async def rewrite_batch(self, request: Request) -> Response:
         """Rewrite one template for many recipients: a line of JSON for each, as it is made."""
-        account = self._account(request)
-        wanted = requests.decode(await _body(request), BatchRequest)
+        account = await self._caller(request)
+        wanted = requests.decode(await bodies.read(request), BatchRequest)
         wanted.check()
         template = self._rewriter.prepare(wanted.html, wanted.text, wanted.options())
         return StreamingResponse(self._lines(template, account, wanted), media_type="application/x-ndjson")
@@ -166,6 +161,29 @@ class Api:
             raise NotAuthorized
         return DEFAULT_ACCOUNT
 
+    async def _caller(self, request: Request) -> str:
+        """The same for a request with a body."""
+        try:
+            return self._account(request)
+        except NotAuthorized:
+            await bodies.discard(request.receive)
+            raise
+
+    async def _rewrite(
+        self, template: Template, account: str, content: Content, recipients: Sequence[Addressee]
+    ) -> tuple[dict[str, Rewritten], dict[str, MessageConflict]]:
+        """Rewrite and register the messages that are not registered for another one already; both by id."""
+        owners = {one.message_id: Owner(one.recipient, content.batch) for one in recipients}
+        conflicts, fresh = await self._registry.claim(account, owners)
+        free = [one for one in recipients if one.message_id not in conflicts]
+        try:
+            rewritten = await self._render(template, account, content, free)
+            await self._register(account, content, free, rewritten)
+        except BaseException:
+            self._registry.release(account, fresh)
+            raise
+        return {one.message_id: one for one in rewritten}, conflicts
+
     async def _render(
         self, template: Template, account: str, content: Content, recipients: Sequence[Addressee]
     ) -> list[Rewritten]:
@@ -202,23 +220,18 @@ class Api:
                 for one, done in zip(recipients, rewritten, strict=True)
             ]
         )
-        self._registry.remember(account, {one.message_id: Owner(one.recipient, content.batch) for one in recipients})
 
     async def _lines(self, template: Template, account: str, wanted: BatchRequest) -> AsyncIterator[bytes]:
         """The answers of a batch, a line each. What fails from some recipient on is said in that one's line."""
         for start in range(0, len(wanted.recipients), CHUNK_RECIPIENTS):
             chunk = wanted.recipients[start : start + CHUNK_RECIPIENTS]
-            owners = {one.message_id: Owner(one.recipient, wanted.batch) for one in chunk}
-            errors: dict[str, Exception] = dict(await self._registry.conflicts(account, owners))
-            free = [one for one in chunk if one.message_id not in errors]
-            rewritten: list[Rewritten] = []
+            ids = [one.message_id for one in chunk]
+            errors: Mapping[str, Exception]
             try:
-                rewritten = await self._render(template, account, wanted, free)
-                await self._register(account, wanted, free, rewritten)
+                done, errors = await self._rewrite(template, account, wanted, chunk)
             except TrackerError as error:
-                errors |= dict.fromkeys((one.message_id for one in free), error)
-            done = {one.message_id: one for one in rewritten}
-            for id_ in owners:
+                errors = dict.fromkeys(ids, error)
+            for id_ in ids:
                 line = rewrite_answer(done[id_]) if id_ not in errors else BatchErrorAnswer(id_, problem(errors[id_]))
                 yield msgspec.json.encode(line) + b"\n"
 
@@ -237,18 +250,3 @@ class Api:
 
 def _json(answer: Any) -> Response:
     return Response(msgspec.json.encode(answer), media_type="application/json", headers=UNCACHED)
-
-
-async def _body(request: Request) -> bytes:
-    """The request's body, counted as it streams in: what the headers say of its length is not believed."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise HTTPException(415, "a compressed body is not accepted")
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_REQUEST_BYTES:
-                raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
-    except ClientDisconnect:  # nobody is there to read this, and it is no error of ours to log
-        raise HTTPException(400, "the request ended early") from None
-    return bytes(body)

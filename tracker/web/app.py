@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tracker import config, datadir, logs
 from tracker.config import Settings
@@ -106,7 +108,7 @@ class Service:
             await self._start()
         except (ConfigError, SpoolUnavailable) as error:
             logger.error("cannot start: %s", error, extra={"action": "start_failed"})
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            await send({"type": "lifespan.startup.failed", "message": ""})  # the server would log it once more
             return
         relaying = asyncio.create_task(self._relay.run(), name="relay")
         await send({"type": "lifespan.startup.complete"})
@@ -125,6 +127,7 @@ class Service:
             await self._spool.close()
             raise
         _drain_on_sigterm(self._settings.drain_s, self._begin_drain)
+        _stop_without_parent()
 
     async def _stop(self, relaying: asyncio.Task[None]) -> None:
         self._begin_drain()
@@ -135,7 +138,27 @@ class Service:
         await self._store.close()
 
     def _begin_drain(self) -> None:
-        self._api.draining = True
+        if not self._api.draining:
+            self._api.draining = True
+            self._edge = _closing(self._edge)
+
+
+def _closing(app: ASGIApp) -> ASGIApp:
+    """``app``, with every connection closed after its answer.
+
+    Clients that keep theirs are told to go elsewhere; and one that is accepted while the server closes would
+    be waited for as long as it keeps asking.
+    """
+
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, receive, send_last)
+
+    return closing
 
 
 def _drain_on_sigterm(drain_s: float, begin: Callable[[], None]) -> None:
@@ -149,11 +172,29 @@ def _drain_on_sigterm(drain_s: float, begin: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, stop)  # a second one stops at once
+        # A second one stops at once; but a worker gets two where each process of a group gets one, since its
+        # parent passes its own on.
+        signal.signal(signal.SIGTERM, stop if multiprocessing.parent_process() is None else signal.SIG_IGN)
         loop.call_soon_threadsafe(begin)
         loop.call_soon_threadsafe(lambda: loop.call_later(drain_s, stop, signum, None))
 
     signal.signal(signal.SIGTERM, handle)
+
+
+def _stop_without_parent() -> None:
+    """Where this is one of several workers: stop when the process that started them was killed.
+
+    Nobody could stop them any more, nor start others, since they hold the port.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def create() -> Service:

@@ -22,6 +22,7 @@ from tracker.core.tokens import Purpose, Token, TokenCodec
 from tracker.core.urls import location
 from tracker.spool import Spool
 
+from .bodies import answer_after_body
 from .pages import PUBLIC_HEADERS, Headers, Page, Pages
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -77,6 +78,8 @@ class Edge:
         handlers = self._handlers.get(path[:3])
         if handlers is None:
             return self._app(scope, receive, send)
+        if scope["method"] == "POST":
+            send = answer_after_body(receive, send)
         handler = handlers.get(scope["method"])
         if handler is None:
             return _not_allowed(send, handlers)

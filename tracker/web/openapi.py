@@ -101,6 +101,8 @@ def _paths() -> dict[str, Any]:
         "/healthz": {"get": _public("The process is alive", {200: "alive"})},
         "/readyz": {"get": _public("The service can take traffic", {200: "ready", 503: "not ready, and why"})},
         "/metrics": {"get": _public("Prometheus metrics", {200: "the metrics"})},
+        "/robots.txt": {"get": _public("For search engines: nothing here is for them", {200: "the rules"})},
+        "/openapi.json": {"get": _public("This document", {200: "OpenAPI 3.1"})},
     }  # fmt: skip
 
 
@@ -108,6 +110,8 @@ def _paths() -> dict[str, Any]:
 def document() -> dict[str, Any]:
     """The document, as a JSON object."""
     _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=_REF)
+    for shape in (RewriteRequest, BatchRequest):
+        schemas[shape.__name__]["anyOf"] = [_needs("html"), _needs("text")]
     return {
         "openapi": "3.1.0",
         "info": {"title": "tracker", "version": __version__},
@@ -117,6 +121,10 @@ def document() -> dict[str, Any]:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _needs(field: str) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"type": "string"}}}
 
 
 def _ecmascript(schema: Any) -> Any:

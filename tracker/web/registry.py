@@ -1,6 +1,6 @@
 """Whether a message may be registered: a message_id belongs to one recipient and one batch.
 
-Owns what this process has registered lately, which the store may not have yet. Must not write anything.
+Owns what this process registers and has registered lately, which the store may not have yet. Must not write anything.
 """
 
 from __future__ import annotations
@@ -29,26 +29,35 @@ class Registry:
         self._recent: OrderedDict[tuple[str, str], Owner] = OrderedDict()
         self._store_rests_until = 0.0
 
-    async def conflicts(self, account: str, wanted: Mapping[str, Owner]) -> dict[str, MessageConflict]:
-        """The messages of ``wanted`` (their recipient and batch, by id) that are registered for another one.
+    async def claim(self, account: str, wanted: Mapping[str, Owner]) -> tuple[dict[str, MessageConflict], list[str]]:
+        """Take the messages of ``wanted`` (their recipient and batch, by id) that are not registered for another one.
 
-        With the store away only this process's own registrations are known; the store then keeps the earlier
+        Returns the conflicts, and the ids that nobody had before: `release` those if they are not registered after
+        all. With the store away only this process's own registrations are known; the store then keeps the earlier
         of two registrations, whichever arrives first.
         """
-        known = {id_: owner for id_ in wanted if (owner := self._recent.get((account, id_)))}
-        known.update(await self._stored(account, [id_ for id_ in wanted if id_ not in known]))
-        return {
-            id_: MessageConflict(f"message_id {id_} is already registered for another recipient or batch")
-            for id_, owner in known.items()
-            if owner != wanted[id_]
-        }
-
-    def remember(self, account: str, wanted: Mapping[str, Owner]) -> None:
-        """Note registrations that are on disk now."""
+        stored = await self._stored(account, [id_ for id_ in wanted if (account, id_) not in self._recent])
+        # From here on nothing is awaited, so of two calls at once for one id the second finds the first one's claim.
+        conflicts, fresh = {}, []
         for id_, owner in wanted.items():
+            known = self._recent.get((account, id_)) or stored.get(id_)
+            if known is not None and known != owner:
+                conflicts[id_] = MessageConflict(
+                    f"message_id {id_} is already registered for another recipient or batch"
+                )
+                continue
+            if known is None:
+                fresh.append(id_)
             self._recent[account, id_] = owner
+            self._recent.move_to_end((account, id_))
         while len(self._recent) > MAX_RECENT:
             self._recent.popitem(last=False)
+        return conflicts, fresh
+
+    def release(self, account: str, ids: Sequence[str]) -> None:
+        """Forget claims that did not become registrations."""
+        for id_ in ids:
+            self._recent.pop((account, id_), None)
 
     async def _stored(self, account: str, ids: Sequence[str]) -> dict[str, Owner]:
         if not ids or time.monotonic() < self._store_rests_until:
