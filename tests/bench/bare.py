@@ -1,4 +1,4 @@
-"""The least that can answer a pixel: a bare ASGI function with the same bytes, on the same server with the same options.
+"""The least that can answer a pixel: a bare ASGI function with the same bytes, on the same server and options.
 
 What the service is compared with. Must not import tracker.
 """

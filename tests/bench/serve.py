@@ -134,7 +134,8 @@ def _load(url: str, folder: Path, seconds: float) -> tuple[float, int]:
     if "Non-2xx" in printed or "Socket errors" in printed:
         raise SystemExit(printed)
     count, rate = re.search(r"(\d+) requests in", printed), re.search(r"Requests/sec:\s+([\d.]+)", printed)
-    assert count and rate, printed
+    if count is None or rate is None:
+        raise SystemExit(printed)
     return float(rate[1]), int(count[1])
 
 
