@@ -19,6 +19,8 @@ from typing import Any, Final, TypeAlias
 import apsw
 import msgspec
 
+from .room import Room
+
 NewRow: TypeAlias = tuple[bytes, int, int, int, int, bytes]
 """``(id, occurred_at, last_at, count, recorded_at, facts)``; times in microseconds since the epoch."""
 
@@ -86,6 +88,7 @@ class SpoolFile:
         self.rows = 0
         self.generation = 0
         """Grows when the file is replaced, so that damage seen in the old one is not blamed on the new."""
+        self._room = Room(path)
         self._max_pages = max(max_bytes // _PAGE_BYTES, 8)
         self._next_seq = 1
         self._writing: apsw.Connection | None = None
@@ -129,7 +132,7 @@ class SpoolFile:
         """Add ``rows`` behind all others: all of them on disk when this returns, or none."""
         if not rows:
             return
-        connection = self.open()
+        self._room.check(connection := self.open())
         first = self._next_seq
         self._next_seq += len(rows)
         # One step of SQLite for a whole group, its commit included. Python's lock is let go for each step, and
@@ -145,7 +148,8 @@ class SpoolFile:
 
     def probe(self) -> None:
         """Commit a change that changes nothing: raises what a commit of rows would meet."""
-        with _transaction(connection := self.open()):
+        self._room.check(connection := self.open())
+        with _transaction(connection):
             _run(connection, "PRAGMA user_version = 1")
 
     def delete(self, through: int) -> int:
@@ -172,6 +176,7 @@ class SpoolFile:
 
         They are on disk here before they go there, so a crash in between makes doubles, with equal ids.
         """
+        other.open()  # where its process was killed before it made the tables, this does
         if rows := other.read(limit):
             self.insert([row[1:] for row in rows])
             other.delete(rows[-1][0])
@@ -277,7 +282,7 @@ def _chunks(rows: Sequence[tuple[int, NewRow]], size: int) -> Iterator[Sequence[
 
 @functools.cache
 def _insert(rows: int) -> str:
-    return "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows)
+    return "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows)  # noqa: S608
 
 
 def _salvage(path: Path) -> Iterator[list[NewRow]]:

@@ -177,6 +177,7 @@ class Writer:
                 slot.release()
         except (OSError, apsw.Error) as error:
             logger.error("%s not adopted yet: %s", slot.path.name, error, extra={"action": "spool_adopt_failed"})
+            self._left_over.append(self._left_over.pop(0))  # the others are not to wait for it
             timer = threading.Timer(_ADOPT_AGAIN_S, self._jobs.put, [self._adopt])
             timer.daemon = True
             timer.start()
