@@ -1,7 +1,7 @@
 """Signed tokens: everything a tracking link has to carry, in the fewest characters that keep it safe.
 
-Owns the byte layout, the keys derived per purpose and account, and the canonical form. Must not know of
-URLs beyond the bytes of a destination, nor of HTTP.
+Owns the byte layout and the canonical form. Must not know of URLs beyond the bytes of a destination, nor
+of HTTP.
 
 A token is ``PAYLOAD SIGNATURE``, both base64url without padding (RFC 4648, 5) and without a separator: the
 signature is the last 16 characters, 96 bits of HMAC-SHA-256 over the *characters* of the payload, so that
@@ -22,7 +22,6 @@ no second spelling of a payload verifies. The payload's bytes, version 1::
 from __future__ import annotations
 
 import enum
-import hashlib
 import hmac
 import re
 import zlib
@@ -31,11 +30,9 @@ from binascii import a2b_base64
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from itsdangerous import Signer
-from itsdangerous.signer import SigningAlgorithm
-
 from .dictionaries import CURRENT, DICTIONARIES
 from .errors import ConfigError, InvalidToken
+from .keys import SIGNATURE_CHARS, Key
 
 VERSION: Final = 1
 DEFAULT_ACCOUNT: Final = "default"
@@ -44,12 +41,11 @@ MIN_KEY_BYTES: Final = 32
 MAX_TOKEN_CHARS: Final = 6000
 """Checked before any work is done; a longer token is never made."""
 MAX_DESTINATION_BYTES: Final = 4096
-SIGNATURE_BYTES: Final = 12
-SIGNATURE_CHARS: Final = 16
 
 _UUID_ID, _HAS_ACCOUNT, _HAS_BATCH, _HONEYPOT, _TOP_PIXEL = 1, 2, 4, 32, 64
 _DICTIONARY_SHIFT = 3
 _ALL_FLAGS = 127
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -92,41 +88,6 @@ class Packed(NamedTuple):
     data: bytes
 
 
-class _TruncatedHmac(SigningAlgorithm):
-    """HMAC-SHA-256 cut to 96 bits, the length of RFC 2404: a forger can only guess online, a request a try."""
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")[:SIGNATURE_BYTES]
-
-
-class _Key:
-    """One signing key, its id, and what is derived from it."""
-
-    def __init__(self, secret: bytes) -> None:
-        self.id = hashlib.sha256(b"tracker key id\0" + secret).digest()[0]
-        self._secret = secret
-        self._signers: dict[tuple[Purpose, str], Signer] = {}
-
-    def derive(self, use: str) -> bytes:
-        """32 bytes for one use, from which neither the secret nor another use's bytes can be told."""
-        return Signer(
-            self._secret, salt=f"tracker v1 {use}".encode(), key_derivation="hmac", digest_method=hashlib.sha256
-        ).derive_key()
-
-    def signer(self, purpose: Purpose, account: str) -> Signer:
-        """The signer of one purpose and account. Only accounts that exist get here, so the cache is bounded."""
-        signer = self._signers.get((purpose, account))
-        if signer is None:
-            signer = self._signers[purpose, account] = Signer(
-                self.derive(f"{purpose.name} {account}"),
-                salt=b"derived above",
-                key_derivation="none",
-                digest_method=hashlib.sha256,
-                algorithm=_TruncatedHmac(),
-            )
-        return signer
-
-
 class TokenCodec:
     """Signs with the last of the keys and verifies with all of them.
 
@@ -139,7 +100,7 @@ class TokenCodec:
             raise ConfigError("there is no signing key")
         if any(len(key) < MIN_KEY_BYTES for key in keys):
             raise ConfigError(f"a signing key is shorter than {MIN_KEY_BYTES} bytes")
-        self._keys = [_Key(key) for key in keys]
+        self._keys = [Key(key) for key in keys]
         # Two keys may share an id; then both are tried.
         self._by_id = {key.id: [k for k in self._keys if k.id == key.id] for key in self._keys}
         self._accounts = frozenset(accounts)
@@ -161,10 +122,11 @@ class TokenCodec:
         """What ``token`` says, if it was signed for ``purpose``; raises `InvalidToken`, which tells no reason."""
         if len(token) > MAX_TOKEN_CHARS:
             raise InvalidToken
-        text, signature = token[:-SIGNATURE_CHARS], token[-SIGNATURE_CHARS:].encode()
         try:
+            encoded = token.encode()
+            text, signature = encoded[:-SIGNATURE_CHARS], encoded[-SIGNATURE_CHARS:]
             # Lenient, but what it passes over is signed as well: a payload verifies in one spelling only.
-            payload = a2b_base64(text.replace("-", "+").replace("_", "/") + "==")
+            payload = a2b_base64(text.translate(_FROM_URL_SAFE) + b"==")
             account = _account(payload)
         except (ValueError, IndexError):
             raise InvalidToken from None
@@ -172,7 +134,7 @@ class TokenCodec:
             raise InvalidToken
         for key in self._by_id.get(payload[1], ()):
             # Compared as characters, in constant time: decoding the signature first would let junk in it pass.
-            if hmac.compare_digest(key.signer(purpose, account).get_signature(text), signature):
+            if hmac.compare_digest(key.sign(purpose, account, text), signature):
                 break
         else:
             raise InvalidToken
@@ -185,7 +147,7 @@ class TokenCodec:
 class MessageTokens:
     """Signs the tokens of one message; what they share is put together once."""
 
-    def __init__(self, codec: TokenCodec, key: _Key, message: Message) -> None:
+    def __init__(self, codec: TokenCodec, key: Key, message: Message) -> None:
         self._key = key
         self._account = message.account
         self._flags, self._shared = _shared_fields(codec, message)
@@ -210,7 +172,7 @@ class MessageTokens:
     def _sign(self, purpose: Purpose, flags: int, fields: bytes) -> str:
         head = bytes((VERSION << 4 | purpose, self._key.id, self._flags | flags))
         text = urlsafe_b64encode(head + self._shared + fields).rstrip(b"=")
-        return (text + self._key.signer(purpose, self._account).get_signature(text)).decode()
+        return (text + self._key.sign(purpose, self._account, text)).decode()
 
 
 def pack(destination: str) -> Packed:
@@ -271,7 +233,7 @@ def _decode(purpose: Purpose, account: str, payload: bytes) -> Token:
         return Token(purpose, account, message_id, batch_tag, link, destination, honeypot=bool(flags & _HONEYPOT))
     if purpose is Purpose.UNSUBSCRIBE:
         return Token(purpose, account, message_id, batch_tag, list=payload[at:].decode() or DEFAULT_LIST)
-    return Token(purpose, account, message_id, batch_tag, link=1 if flags & _TOP_PIXEL else 0)
+    return Token(purpose, account, message_id, batch_tag, 1 if flags & _TOP_PIXEL else 0)
 
 
 def _account(payload: bytes) -> str:
