@@ -32,6 +32,7 @@ from .core.tokens import DEFAULT_ACCOUNT, Message, Purpose, TokenCodec
 from .demo import run_demo
 from .spool import inspect
 from .web.app import build_rewriter, check_places, spool_directory
+from .web.protocol import Protocol
 from .web.requests import MessageId
 
 UNUSABLE_CONFIG: Final = 3
@@ -136,7 +137,7 @@ def _run_server(parsed: argparse.Namespace, data_dir: Path) -> int:
         port=parsed.port,
         workers=parsed.workers,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
