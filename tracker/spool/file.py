@@ -277,7 +277,7 @@ def _chunks(rows: Sequence[tuple[int, NewRow]], size: int) -> Iterator[Sequence[
 
 @functools.cache
 def _insert(rows: int) -> str:
-    return "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows)
+    return "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows)  # noqa: S608
 
 
 def _salvage(path: Path) -> Iterator[list[NewRow]]:
