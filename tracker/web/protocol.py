@@ -55,9 +55,10 @@ class _Joining:
         self._transport.close()
 
     def flush(self) -> None:
-        """Send what is held."""
+        """Send what is held, unless the client has gone meanwhile: a transport that is closed raises."""
         data, self.held = self.held, b""
-        self._transport.write(data)
+        if data and not self.is_closing():
+            self._transport.write(data)
 
 
 class _Turn:
@@ -75,7 +76,7 @@ class _Turn:
     def _flush(self) -> None:
         transports, self._transports = self._transports, []
         for transport in transports:
-            if transport.held:
+            if transport.held:  # not so for nearly all: what they held went out with the next piece
                 transport.flush()
 
 
