@@ -19,9 +19,13 @@ from tracker.core.model import Event
 from tracker.spool import Spool
 from tracker.stores import Store
 
-_BATCH_ROWS: Final = 1000
+_BATCH_ROWS: Final = 4000
+"""As many are worth it: a message's status is read, folded and written once in a batch, however many hits it has."""
 _GATHER_S: Final = 0.02
 """The least rest after a batch that was not full: the next one is worth its two commits then."""
+_REST_S: Final = 5.0
+"""The longest rest after a batch."""
+_GLANCE_S: Final = 0.1
 _IDLE_S: Final = 5.0
 _STORE_S: Final = 60.0
 _BACKOFF_S: Final = (0.1, 30.0)
@@ -46,7 +50,7 @@ def pause_s(work_s: float, *, hits_per_s: float, fill: float) -> float:
     the spool is in use (``fill`` 0.25), all when it is half full, since a full spool loses events.
     """
     share = min(1.0, max(0.1, 1 - hits_per_s / 1000, 2 * fill))
-    return min(1.0, work_s * (1 / share - 1))
+    return min(_REST_S, work_s * (1 / share - 1))
 
 
 def backoff_s(failures: int) -> float:
@@ -71,21 +75,27 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled. A batch that is cut off by that is simply relayed again later."""
-        seen, seen_at = self._spool.appended, time.monotonic()
         while True:
-            started = time.monotonic()
+            started, seen = time.monotonic(), self._spool.appended
             self._spool.stored.clear()
             rows = await self._batch()
-            now = time.monotonic()
             if rows is None:
                 await asyncio.sleep(backoff_s(self._failures))
             elif rows:
-                hits_per_s = (self._spool.appended - seen) / (now - seen_at)
-                seen, seen_at = self._spool.appended, now
-                rest_s = pause_s(now - started, hits_per_s=hits_per_s, fill=self._fill)
-                await asyncio.sleep(rest_s if rows == _BATCH_ROWS else max(rest_s, _GATHER_S))
+                await self._rest(time.monotonic() - started, self._spool.appended - seen)
+                if rows < _BATCH_ROWS:
+                    await asyncio.sleep(_GATHER_S)
             else:
                 await self._wait_for_rows()
+
+    async def _rest(self, work_s: float, hits: int) -> None:
+        """Rest after a batch that took ``work_s``, during which ``hits`` came in, as long as they keep coming."""
+        rested_s, hits_per_s = 0.0, hits / max(work_s, 1e-3)
+        while (rest_s := pause_s(work_s, hits_per_s=hits_per_s, fill=self._fill) - rested_s) > 0:
+            seen, rest_s = self._spool.appended, min(rest_s, _GLANCE_S)
+            await asyncio.sleep(rest_s)
+            rested_s += rest_s
+            hits_per_s = (self._spool.appended - seen) / rest_s
 
     async def drain(self, timeout_s: float) -> bool:
         """Relay what is there, as long as that works, for at most ``timeout_s``; True when nothing is left.

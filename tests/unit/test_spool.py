@@ -43,6 +43,19 @@ def test_what_comes_together_shares_a_commit(tmp_path: Path) -> None:
     run(main())
 
 
+def test_what_comes_in_the_next_turns_shares_a_commit_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as spool:
+            answers = []
+            for n in range(10):
+                answers.append(spool.append_soon(hit(n), n))
+                await asyncio.sleep(0)
+            assert all(await all_of(*answers))
+            assert len({event.recorded_at for _, event in spool.read(100)}) < 5
+
+    run(main())
+
+
 def test_what_comes_during_a_commit_shares_the_next(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as spool:

@@ -7,6 +7,7 @@ what is uncertain is `human`, with no reason given.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from .model import Actor, EventType, Facts, Verdict
@@ -35,19 +36,22 @@ PREFETCH_WORDS: Final = ("prefetch", "preview", "prerender")
 
 def classify(facts: Facts) -> Verdict | None:
     """The verdict on one event; None for the types that are not judged."""
-    if facts.type not in JUDGED_TYPES:
+    return _verdict(facts.type, facts.purpose or "", facts.user_agent or "")
+
+
+@lru_cache(maxsize=4096)
+def _verdict(type_: str, purpose: str, agent: str) -> Verdict | None:
+    if type_ not in JUDGED_TYPES:
         return None
-    actor, reasons = _judge(facts)
+    actor, reasons = _judge(type_, purpose.lower(), agent)
     return Verdict(actor, reasons, RULE_VERSION)
 
 
-def _judge(facts: Facts) -> tuple[Actor, tuple[str, ...]]:
-    purpose = (facts.purpose or "").lower()
+def _judge(type_: str, purpose: str, agent: str) -> tuple[Actor, tuple[str, ...]]:
     if any(word in purpose for word in PREFETCH_WORDS):
         return Actor.MACHINE, ("prefetch_header",)
-    if facts.type != EventType.OPENED:
+    if type_ != EventType.OPENED:
         return Actor.HUMAN, ()
-    agent = facts.user_agent or ""
     if agent == APPLE_MAIL_PRIVACY:
         return Actor.MACHINE, ("apple_mail_privacy",)
     if all(mark in agent for mark in GMAIL_PREFETCH):

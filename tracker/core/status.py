@@ -52,7 +52,7 @@ class Counts(msgspec.Struct):
 
     def add(self, actor: Actor, count: int) -> None:
         """Count ``count`` more hits of ``actor``."""
-        setattr(self, actor.value, getattr(self, actor.value) + count)
+        setattr(self, actor, getattr(self, actor) + count)
 
 
 Moment = tuple[int, bytes]
@@ -100,13 +100,12 @@ class Status(msgspec.Struct):
     @property
     def stage(self) -> Stage:
         """The highest stage reached."""
-        return max(stage for stage, reached in _REACHED.items() if reached(self))
+        return next(stage for stage, reached in _REACHED if reached(self))
 
     @property
     def label(self) -> str | None:
         """The label in a lead's activity."""
-        below_replied = (s for s, reached in _REACHED.items() if s is not Stage.REPLIED and reached(self))
-        return LABELS[max(below_replied)]
+        return next(LABELS[stage] for stage, reached in _REACHED if stage in LABELS and reached(self))
 
     @property
     def last_action(self) -> str:
@@ -114,16 +113,22 @@ class Status(msgspec.Struct):
         return self.stage.name.capitalize()
 
 
-_REACHED: Final[dict[Stage, Callable[[Status], bool]]] = {
-    Stage.SENT: lambda status: True,
-    Stage.DELIVERED: lambda status: status.delivered_at is not None,
-    Stage.FAILED: lambda status: status.failed is not None,
-    Stage.OPENED: lambda status: status.first_opened_at is not None,
-    Stage.CLICKED: lambda status: status.first_clicked_at is not None,
-    Stage.REPLIED: lambda status: status.replied_at is not None,
-    Stage.UNSUBSCRIBED: lambda status: status.unsubscribed_at is not None,
-    Stage.SPAM: lambda status: status.complained_at is not None,
-}
+_REACHED: Final[tuple[tuple[Stage, Callable[[Status], bool]], ...]] = (
+    (Stage.SPAM, lambda status: status.complained_at is not None),
+    (Stage.UNSUBSCRIBED, lambda status: status.unsubscribed_at is not None),
+    (Stage.REPLIED, lambda status: status.replied_at is not None),
+    (Stage.CLICKED, lambda status: status.first_clicked_at is not None),
+    (Stage.OPENED, lambda status: status.first_opened_at is not None),
+    (Stage.FAILED, lambda status: status.failed is not None),
+    (Stage.DELIVERED, lambda status: status.delivered_at is not None),
+    (Stage.SENT, lambda status: True),
+)
+"""The highest first."""
+
+# Looked up for every event: on the enumeration itself that takes ten times as long.
+_OPENED: Final = EventType.OPENED.value
+_HUMAN: Final = Actor.HUMAN
+_MACHINE: Final = Actor.MACHINE
 
 
 def fold(status: Status, events: Iterable[tuple[Event, Verdict | None]]) -> Status:
@@ -146,16 +151,16 @@ def whole_fold(account: str, message_id: str, events: Iterable[tuple[Event, Verd
 
 
 def _fold_hit(status: Status, event: Event, actor: Actor) -> None:
-    if event.facts.type == EventType.OPENED:
+    if event.facts.type == _OPENED:
         status.opens.add(actor, event.count)
-        if actor is not Actor.MACHINE:
+        if actor is not _MACHINE:
             status.first_opened_at = _earliest(status.first_opened_at, event.occurred_at)
             status.last_opened_at = max(status.last_opened_at or 0, event.last_at)
         return
     status.clicks.add(actor, event.count)
     link = (event.facts.link or 0, event.facts.url or "")
     status.links.setdefault(link, Counts()).add(actor, event.count)
-    if actor is Actor.HUMAN:
+    if actor is _HUMAN:
         status.first_clicked_at = _earliest(status.first_clicked_at, event.occurred_at)
         status.last_clicked_at = max(status.last_clicked_at or 0, event.last_at)
 

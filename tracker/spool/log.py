@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import functools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,10 +24,13 @@ from tracker.core.errors import SpoolFull, SpoolUnavailable
 from tracker.core.model import Event, EventType, Facts, decode_facts, encode_facts
 
 from .file import CORRUPT, Row, SpoolStatus
-from .writer import Hit, Writer, unavailable
+from .groups import Answer, Group
+from .writer import Writer, unavailable
 
 _ANSWER_WITHIN_S: Final = 0.25
 _SLICE_S: Final = 0.025
+_GATHER_S: Final = 0.002
+"""A group that keeps growing waits as long for more, at most."""
 _MAX_WAITING: Final = 25_000
 """Hits that may wait for a commit; as many again may be in the commit that is running."""
 _MEND_S: Final = 60.0
@@ -34,35 +38,6 @@ _SHARE_ROWS: Final = frozenset({EventType.OPENED.value, EventType.CLICKED.value}
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
-
-
-class _Answer(asyncio.Future[bool]):
-    """What the hits of one group that came within 25 ms of each other wait for: one future, one timer.
-
-    A request that is cancelled must not cancel the others' answer, so its cancellation takes effect when
-    the answer is there: within 250 ms.
-    """
-
-    hits = 0
-    closes_at = 0.0
-    timer: asyncio.TimerHandle
-
-    def cancel(self, msg: object = None) -> bool:
-        return False
-
-
-class _Group:
-    """The hits that share one commit."""
-
-    __slots__ = ("answer", "answers", "done", "hits")
-
-    def __init__(self) -> None:
-        self.hits: list[Hit] = []
-        self.answer: _Answer | None = None
-        """The one that is open for further hits, and last of `answers`."""
-        self.answers: list[_Answer] = []
-        self.done: asyncio.Future[SpoolUnavailable | None] | None = None
-        """What those wait for who want to know for certain; made for the first of them."""
 
 
 class Spool:
@@ -80,7 +55,7 @@ class Spool:
         """Hits committed since it was opened."""
         self.stored = asyncio.Event()
         """Set when rows came in: for the one reader to wait for, and to clear before it reads."""
-        self._group = _Group()
+        self._group = Group()
         self._groups_in_hand = 0
         self._is_open = False
 
@@ -130,7 +105,7 @@ class Spool:
         if len(group.hits) + len(hits) > _MAX_WAITING:
             raise SpoolFull("Too many events are waiting for the disk.")
         if not group.hits and not self._groups_in_hand:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._gather)
         group.hits += hits
         if group.done is None:
             group.done = self._loop.create_future()
@@ -154,7 +129,7 @@ class Spool:
             return _refused()
         if not group.hits and not self._groups_in_hand:
             # At the end of this turn of the event loop, so that all requests of the turn come along.
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._gather)
         group.hits.append(hit)
         answer = group.answer
         if answer is None or self._loop.time() >= answer.closes_at:
@@ -162,25 +137,40 @@ class Spool:
         answer.hits += 1
         return answer
 
-    def _open_answer(self, group: _Group) -> _Answer:
-        answer = _Answer(loop=self._loop)
+    def _open_answer(self, group: Group) -> Answer:
+        answer = Answer(loop=self._loop)
         answer.closes_at = self._loop.time() + _SLICE_S
         answer.timer = self._loop.call_later(_ANSWER_WITHIN_S, _answer_unstored, answer)
         group.answer = answer
         group.answers.append(answer)
         return answer
 
+    def _gather(self) -> None:
+        """Hand the group over, unless hits came in this turn of the event loop too, and it may still grow.
+
+        A commit costs as much processor time as ten requests, and of those that come together some are
+        always still in the sockets. One that comes alone waits for one turn in which nothing happens.
+        """
+        group, now = self._group, time.monotonic()
+        if not group.seen:
+            group.closes_at = now + _GATHER_S
+        if len(group.hits) > group.seen and now < group.closes_at:
+            group.seen = len(group.hits)
+            self._loop.call_soon(self._gather)
+        else:
+            self._hand_over()
+
     def _hand_over(self) -> None:
         if self._group.hits:
-            group, self._group = self._group, _Group()
+            group, self._group = self._group, Group()
             self._groups_in_hand += 1
             self._writer.commit(group.hits, functools.partial(self._tell, self._settle, group))
 
-    def _settle(self, group: _Group, error: SpoolUnavailable | None) -> None:
+    def _settle(self, group: Group, error: SpoolUnavailable | None) -> None:
         """The commit of ``group`` has ended: answer, and hand over the group that gathered meanwhile."""
         self._groups_in_hand -= 1
         if not self._groups_in_hand:
-            self._hand_over()
+            self._loop.call_soon(self._gather)
         for answer in group.answers:
             answer.timer.cancel()
             if not answer.done():
@@ -285,7 +275,7 @@ def _refused() -> Awaitable[bool]:
     return answer
 
 
-def _answer_unstored(answer: _Answer) -> None:
+def _answer_unstored(answer: Answer) -> None:
     if not answer.done():
         metrics.ANSWERED_BEFORE_STORED.inc(answer.hits)
         answer.set_result(False)

@@ -141,10 +141,10 @@ class Writer:
         # Milliseconds and a sequence number in one counter, so that ids only grow, whatever the clock does.
         first = max(now // 1000 << 12, self._last_stamp + 1)
         self._last_stamp = first + len(found) - 1
-        random = os.urandom(8 * len(found))
+        random = os.urandom(8)  # for the whole group, within which the counter tells the ids apart
         return [
-            (uuid7(stamp >> 12, stamp, random[8 * i : 8 * i + 8]), first_at, last_at, count, now, facts)
-            for i, (stamp, (first_at, last_at, count, facts)) in enumerate(enumerate(found, first))
+            (uuid7(stamp >> 12, stamp, random), first_at, last_at, count, now, facts)
+            for stamp, (first_at, last_at, count, facts) in enumerate(found, first)
         ]
 
     def _mended(self, file: SpoolFile, work: Callable[[], _T]) -> _T:

@@ -31,6 +31,8 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def is_key(text: str) -> bool:
     """Whether a store can hold ``text`` as an account, message id, recipient or list."""
+    if text.isascii():
+        return len(text) <= MAX_KEY_BYTES and "\0" not in text
     try:
         encoded = text.encode()
     except UnicodeEncodeError:

@@ -28,6 +28,7 @@ MIGRATIONS: Final = load_migrations("postgres")
 UNAVAILABLE: Final[Faults] = (
     OSError,  # refused, reset, a name that does not resolve; TimeoutError is one
     asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,  # what asyncpg says of a connection that the server ended a moment ago
     asyncpg.OperatorInterventionError,  # shut down, starting up, statement_timeout
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.TransactionRollbackError,  # deadlock, serialization

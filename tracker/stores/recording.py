@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tracker.core.agents import classify
 from tracker.core.model import Event, EventType, Registration, Verdict
@@ -21,6 +21,10 @@ from . import limits
 from .rows import Row, agent_digest, encoded_reasons, event_row, registration_in, status_in, status_row
 
 Steps = Generator[tuple[str, Sequence[Row]], Sequence[Row], None]
+
+# Compared for every event: looking them up on the enumeration each time takes ten times as long.
+_UNSUBSCRIBED: Final = EventType.UNSUBSCRIBED.value
+_REWRITTEN: Final = EventType.REWRITTEN.value
 
 Key = tuple[str, str]
 """A message: account and message id."""
@@ -78,11 +82,10 @@ def _recording_recipients(events: Iterable[Event], statuses: dict[Key, Status]) 
     unsubscribed: list[_Unsubscribed] = []
     for event in events:
         facts = event.facts
-        message = (facts.account, facts.message_id)
-        if facts.type == EventType.UNSUBSCRIBED:
-            unsubscribed.append(_Unsubscribed(message, event.occurred_at, facts.list))
-        elif facts.type == EventType.REWRITTEN:
-            registered += _registered(message, event.occurred_at, facts.registration)
+        if facts.type == _UNSUBSCRIBED:
+            unsubscribed.append(_Unsubscribed((facts.account, facts.message_id), event.occurred_at, facts.list))
+        elif facts.type == _REWRITTEN:
+            registered += _registered((facts.account, facts.message_id), event.occurred_at, facts.registration)
     late = sorted({new.message for new in registered if statuses[new.message].unsubscribed_at is not None})
     known = yield "registrations", sorted({new.message for new in unsubscribed})
     for account, message_id, occurred_at, detail in known:

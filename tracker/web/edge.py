@@ -35,6 +35,14 @@ MAX_HEADER_CHARS: Final = 128
 _PREFETCH_HEADERS: Final = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
 _DAY_US: Final = 86_400_000_000
 
+# Needed for every hit: looking them up on the enumerations each time takes ten times as long.
+_OPEN: Final = Purpose.OPEN
+_CLICK: Final = Purpose.CLICK
+_UNSUBSCRIBE: Final = Purpose.UNSUBSCRIBE
+_OPENED: Final = EventType.OPENED.value
+_CLICKED: Final = EventType.CLICKED.value
+_UNSUBSCRIBED: Final = EventType.UNSUBSCRIBED.value
+
 Handler = Callable[[Scope, str, Send], Awaitable[None]]
 
 
@@ -86,10 +94,10 @@ class Edge:
         return handler(scope, path[3:].decode("latin-1"), send)
 
     async def _open(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(Purpose.OPEN, name.removesuffix(".gif")) if name.endswith(".gif") else None
+        token = self._verify(_OPEN, name.removesuffix(".gif")) if name.endswith(".gif") else None
         if token:
             now = time.time_ns() // 1000
-            await self._spool.append_soon(self._facts(scope, EventType.OPENED, token, now), now)
+            await self._spool.append_soon(self._facts(scope, _OPENED, token, now), now)
         await send(_PIXEL_START)
         await send(_PIXEL_BODY)
 
@@ -98,17 +106,17 @@ class Edge:
         await send({"type": "http.response.body"})
 
     async def _click(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(Purpose.CLICK, name)
+        token = self._verify(_CLICK, name)
         target = location(token.destination) if token else None
         if token is None or target is None:
             await _send_page(send, self._pages.incomplete_link)
             return
         now = time.time_ns() // 1000
-        await self._spool.append_soon(self._facts(scope, EventType.CLICKED, token, now), now)
+        await self._spool.append_soon(self._facts(scope, _CLICKED, token, now), now)
         await _redirect(send, target)
 
     async def _head_click(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(Purpose.CLICK, name)
+        token = self._verify(_CLICK, name)
         target = location(token.destination) if token else None
         if target is None:
             await _send_page(send, self._pages.incomplete_link, with_body=False)
@@ -116,19 +124,19 @@ class Edge:
             await _redirect(send, target)
 
     async def _unsubscribe_page(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(Purpose.UNSUBSCRIBE, name)
+        token = self._verify(_UNSUBSCRIBE, name)
         page = self._pages.unsubscribe(token.list) if token else self._pages.incomplete_unsubscribe
         await _send_page(send, page, with_body=scope["method"] != "HEAD")
 
     async def _unsubscribe(self, scope: Scope, name: str, send: Send) -> None:
         # The token is all the proof there is (RFC 8058, 3.1): whatever the body says, and without a cookie.
-        token = self._verify(Purpose.UNSUBSCRIBE, name)
+        token = self._verify(_UNSUBSCRIBE, name)
         if token is None:
             await _send_page(send, self._pages.incomplete_unsubscribe)
             return
         now = time.time_ns() // 1000
         try:
-            await self._spool.append(self._facts(scope, EventType.UNSUBSCRIBED, token, now), now)
+            await self._spool.append(self._facts(scope, _UNSUBSCRIBED, token, now), now)
         except SpoolUnavailable:
             await _send_page(send, self._pages.not_stored)
             return
@@ -141,7 +149,7 @@ class Edge:
             metrics.INVALID_TOKENS.labels(purpose.name.lower()).inc()
             return None
 
-    def _facts(self, scope: Scope, type_: EventType, token: Token, now: int) -> Facts:
+    def _facts(self, scope: Scope, type_: str, token: Token, now: int) -> Facts:
         user_agent = accept = purpose = None
         forwarded_for: tuple[str, ...] = ()
         for name, value in scope["headers"]:
@@ -155,13 +163,14 @@ class Edge:
                 purpose = value.decode("latin-1")[:MAX_HEADER_CHARS]
         peer = scope["client"]
         address, source = self._clients.read(peer[0] if peer else "", forwarded_for, now // _DAY_US)
+        unsubscribes = type_ == _UNSUBSCRIBED
         return Facts(
             token.account,
             token.message_id,
-            type_.value,
-            token.link if type_ is not EventType.UNSUBSCRIBED else None,
+            type_,
+            None if unsubscribes else token.link,
             token.destination or None,
-            token.list if type_ is EventType.UNSUBSCRIBED else None,
+            token.list if unsubscribes else None,
             user_agent,
             accept,
             purpose,
