@@ -100,6 +100,22 @@ def test_a_slow_disk_delays_the_answer_by_a_quarter_of_a_second_at_most(tmp_path
     run(main())
 
 
+def test_who_must_know_for_certain_is_told_when_it_takes_too_long(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.spool.log._APPEND_WITHIN_S", 0.05)
+
+    async def main() -> None:
+        async with opened(tmp_path) as spool:
+            disk.is_quick.clear()
+            with pytest.raises(SpoolUnavailable, match="too long"):
+                await spool.append(hit("u", "unsubscribed"), 0)
+            disk.is_quick.set()
+            await until(lambda: spool.depth == 1)
+
+    run(main())
+
+
 @pytest.mark.parametrize("error", [apsw.IOError, apsw.FullError, apsw.ReadOnlyError])
 def test_a_failing_disk_loses_what_it_fails_and_no_more(
     tmp_path: Path, disk: Disk, error: type[apsw.Error], caplog: pytest.LogCaptureFixture

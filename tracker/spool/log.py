@@ -28,6 +28,7 @@ from .groups import Answer, Group
 from .writer import Writer, unavailable
 
 _ANSWER_WITHIN_S: Final = 0.25
+_APPEND_WITHIN_S: Final = 10.0
 _SLICE_S: Final = 0.025
 _GATHER_S: Final = 0.002
 """A group that keeps growing waits as long for more, at most."""
@@ -90,6 +91,7 @@ class Spool:
     async def append(self, facts: Facts, occurred_at: int) -> None:
         """Return when the event is on disk. Raises `SpoolUnavailable` or `SpoolFull`: then it is not stored.
 
+        A disk that takes over 10 s counts as unavailable, though the event may be stored yet.
         ``occurred_at`` is in microseconds since the epoch.
         """
         await self.append_all([(facts, occurred_at)])
@@ -109,7 +111,12 @@ class Spool:
         group.hits += hits
         if group.done is None:
             group.done = self._loop.create_future()
-        if error := await asyncio.shield(group.done):
+        try:
+            async with asyncio.timeout(_APPEND_WITHIN_S):
+                error = await asyncio.shield(group.done)
+        except TimeoutError:
+            raise SpoolUnavailable("The disk takes too long; the event may be stored yet.") from None
+        if error:
             raise type(error)(str(error)) from error
 
     def append_soon(self, facts: Facts, occurred_at: int) -> Awaitable[bool]:

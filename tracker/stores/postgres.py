@@ -81,7 +81,7 @@ class PostgresStore:
             try:
                 async with asyncio.timeout(self._connect_timeout_s):
                     await pool.close()
-            except TimeoutError:
+            except (*UNAVAILABLE, asyncpg.InterfaceError):
                 pool.terminate()
 
     async def record(self, events: Sequence[Event]) -> None:
@@ -159,6 +159,9 @@ class PostgresStore:
         except ValueError as error:  # the pool reads the URL when it first connects
             pool.terminate()
             raise ConfigError(f"the store's URL is malformed: {type(error).__name__}") from error
+        except asyncpg.InterfaceError as error:
+            pool.terminate()
+            raise StoreUnavailable(f"the connection was lost: {error}") from error
         except BaseException:
             pool.terminate()
             raise
