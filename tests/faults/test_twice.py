@@ -1,0 +1,62 @@
+"""The same events delivered twice, and two services that deliver at the same time: all of it counts once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+from databases import PostgresDatabase
+
+from .load import Load
+from .oracle import assert_kept
+from .proxies import Proxy
+from .serving import serving
+
+pytestmark = pytest.mark.anyio
+
+
+async def assert_no_deadlock(database: PostgresDatabase) -> None:
+    rows = await database.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    assert rows == [{"deadlocks": 0}]
+
+
+async def test_two_services_with_one_store(postgres: PostgresDatabase, tmp_path: Path) -> None:
+    with serving(tmp_path / "a", postgres) as a, serving(tmp_path / "b", postgres) as b:
+        await asyncio.gather(a.start(), b.start())  # they migrate at the same time, too
+        load = Load([a, b], seed=40)
+        load.rewrites = 0.02
+        await load.register(60)
+        async with load.running(80, pause_s=0.06) as log:
+            await asyncio.sleep(4)
+        assert not log.wrong
+        assert await assert_kept(postgres, log, [a, b]) == log.asked
+        for service in (a, b):
+            assert (await service.metrics())["relay_failures"] == 0
+            assert await service.stop() == 0
+        await assert_no_deadlock(postgres)
+
+
+async def test_a_spool_relayed_twice_at_once(postgres: PostgresDatabase, tmp_path: Path) -> None:
+    async with Proxy(postgres.url) as proxy:
+        await proxy.down()
+        with serving(tmp_path / "a", proxy.url) as a, serving(tmp_path / "b", proxy.url) as b:
+            await a.start()
+            load = Load([a], seed=41)
+            await load.register(200)
+            async with load.running(80, pause_s=0.03) as log:
+                await asyncio.sleep(3)
+            a.kill()
+            shutil.copytree(a.data, b.data)
+            await asyncio.gather(a.start(), b.start())
+            assert a.depth() == b.depth() > 3000
+            await proxy.up()
+            assert await assert_kept(postgres, log, [a, b]) == log.asked
+            assert [await service.stop() for service in (a, b)] == [0, 0]
+        await assert_no_deadlock(postgres)
+        # An old copy, restored after everything is done.
+        with serving(tmp_path / "c", postgres) as c:
+            shutil.copytree(b.data, c.data)
+            await c.start()
+            assert await assert_kept(postgres, log, [c]) == log.asked
