@@ -41,15 +41,16 @@ _Rows: TypeAlias = list[tuple[int, Event]]
 logger = logging.getLogger(__name__)
 
 
-def pause_s(work_s: float, *, hits_per_s: float, fill: float) -> float:
+def pause_s(work_s: float, *, hits_per_s: float, lag_s: float, fill: float) -> float:
     """How long to rest after a batch that took ``work_s`` seconds.
 
     Serving and relaying share one processor core, since they share Python's lock, and it is serving that
-    people wait for. So the relay works for a share of the time: all of it when no requests come, down to
-    a tenth at 1,000 hits a second, and more again as the backlog grows: half of it when a quarter of
-    the spool is in use (``fill`` 0.25), all when it is half full, since a full spool loses events.
+    people wait for. So the relay works for a share of the time: all of it when no requests come, down to a
+    tenth at 10,000 hits a second. The share grows with the backlog, so that this is for bursts only: to half
+    of the time when the oldest event is 10 s old (``lag_s``) or a quarter of the spool is in use (``fill``
+    0.25), to all of it at twice that.
     """
-    share = min(1.0, max(0.1, 1 - hits_per_s / 1000, 2 * fill))
+    share = min(1.0, max(0.1, 1 - hits_per_s / 10_000, lag_s / 20, 2 * fill))
     return min(_REST_S, work_s * (1 / share - 1))
 
 
@@ -91,7 +92,7 @@ class Relay:
     async def _rest(self, work_s: float, hits: int) -> None:
         """Rest after a batch that took ``work_s``, during which ``hits`` came in, as long as they keep coming."""
         rested_s, hits_per_s = 0.0, hits / max(work_s, 1e-3)
-        while (rest_s := pause_s(work_s, hits_per_s=hits_per_s, fill=self._fill) - rested_s) > 0:
+        while (rest_s := pause_s(work_s, hits_per_s=hits_per_s, lag_s=self.lag_s(), fill=self._fill) - rested_s) > 0:
             seen, rest_s = self._spool.appended, min(rest_s, _GLANCE_S)
             await asyncio.sleep(rest_s)
             rested_s += rest_s

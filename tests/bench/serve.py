@@ -1,6 +1,6 @@
 """How many opens a second one process takes, each on disk before its answer, against a bare ASGI function.
 
-``python -m tests.bench.serve [--rounds N] [--seconds S]``. Needs wrk, and two processor cores: the server under
+``python -m tests.bench.serve [--rounds N] [--seconds S] [--connections C]``. Needs wrk, and two processor cores: the server under
 test has one, the load generator the other. Rounds of the two are interleaved; before each round the backlog is
 drained, and after the last the store must hold every open that was answered.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 import apsw
 
 MESSAGES = 1000
-CONNECTIONS = 64
+CONNECTIONS = 256
 SERVER_CORE, LOAD_CORE = "0", "1"
 KEY = "bench-key-of-the-benchmark-only"
 SCRIPT = """
@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--connections", type=int, default=CONNECTIONS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, _servers(Path(folder)) as (bare, tracker):
         paths = Path(folder) / "paths"
@@ -55,9 +56,9 @@ def main() -> None:
         answered, rows = 0, []
         _drain(store, 0)
         for _ in range(options.rounds):
-            bare_rate, _ = _load(bare, Path(folder), options.seconds)
+            bare_rate, _ = _load(bare, Path(folder), options)
             started = time.perf_counter()
-            rate, count = _load(tracker, Path(folder), options.seconds)
+            rate, count = _load(tracker, Path(folder), options)
             answered += count
             stored = _drain(store, answered)
             with_drain = count / (time.perf_counter() - started)
@@ -65,7 +66,7 @@ def main() -> None:
             print(f"bare {bare_rate:8.0f}/s  tracker {rate:8.0f}/s  with draining {with_drain:8.0f}/s", file=sys.stderr)
         excess = stored - answered
         # Requests under way when the load generator stopped were stored, and their answers were not counted.
-        assert 0 <= excess <= CONNECTIONS * options.rounds, f"{answered} answered, {stored} stored"
+        assert 0 <= excess <= options.connections * options.rounds, f"{answered} answered, {stored} stored"
     print("| figure | median | least | most |\n|---|---|---|---|")
     for name, ratios in (("opens/s, stored before the answer, / bare ASGI", [row[1] for row in rows]),
                          ("the same, draining included, / bare ASGI", [row[2] for row in rows])):  # fmt: skip
@@ -125,10 +126,10 @@ def _register(tracker: str) -> list[str]:
         return [json.loads(line)["open_url"].removeprefix(tracker) for line in answer]
 
 
-def _load(url: str, folder: Path, seconds: float) -> tuple[float, int]:
+def _load(url: str, folder: Path, options: argparse.Namespace) -> tuple[float, int]:
     """Opens a second, and how many were answered."""
     environment: Mapping[str, str] = {**os.environ, "BENCH_PATHS": str(folder / "paths")}
-    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s"]
+    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{options.connections}", f"-d{options.seconds:.0f}s"]
     command += ["-H", f"User-Agent: {AGENT}", "-H", "Accept: image/*", "-s", str(folder / "script.lua"), url]
     printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in printed or "Socket errors" in printed:

@@ -223,13 +223,23 @@ def test_drain_gives_up_in_time_and_leaves_the_rest_in_the_spool(tmp_path: Path)
     run(main())
 
 
-def test_the_pause_makes_way_for_requests_until_the_spool_fills() -> None:
-    assert pause_s(0.01, hits_per_s=0, fill=0) == 0
-    assert pause_s(0.01, hits_per_s=500, fill=0) == pytest.approx(0.01)
-    assert pause_s(0.01, hits_per_s=5000, fill=0) == pytest.approx(0.09)
-    assert pause_s(0.01, hits_per_s=5000, fill=0.25) == pytest.approx(0.01)
-    assert pause_s(0.01, hits_per_s=5000, fill=0.6) == 0
-    assert pause_s(10, hits_per_s=5000, fill=0) == 5
+@pytest.mark.parametrize(
+    ("work_s", "hits_per_s", "lag_s", "fill", "rest_s"),
+    [
+        (0.01, 0, 0, 0, 0),
+        (0.01, 5_000, 0, 0, 0.01),
+        (0.01, 50_000, 0, 0, 0.09),
+        (0.01, 50_000, 10, 0, 0.01),
+        (0.01, 50_000, 30, 0, 0),
+        (0.01, 50_000, 0, 0.25, 0.01),
+        (0.01, 50_000, 0, 0.6, 0),
+        (10, 50_000, 0, 0, 5),
+    ],
+)
+def test_the_pause_makes_way_for_requests_but_not_for_long(
+    work_s: float, hits_per_s: float, lag_s: float, fill: float, rest_s: float
+) -> None:
+    assert pause_s(work_s, hits_per_s=hits_per_s, lag_s=lag_s, fill=fill) == pytest.approx(rest_s)
 
 
 def test_the_backoff_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:

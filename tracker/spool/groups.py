@@ -31,13 +31,10 @@ class Answer(asyncio.Future[bool]):
 class Group:
     """The hits that share one commit."""
 
-    __slots__ = ("answer", "answers", "closes_at", "done", "hits", "seen")
+    __slots__ = ("answer", "answers", "done", "hits")
 
     def __init__(self) -> None:
         self.hits: list[Hit] = []
-        self.seen = 0
-        """How many hits there were when it was last looked at."""
-        self.closes_at = 0.0
         self.answer: Answer | None = None
         """The one that is open for further hits, and last of `answers`."""
         self.answers: list[Answer] = []

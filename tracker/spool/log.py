@@ -11,7 +11,6 @@ import concurrent.futures
 import contextlib
 import functools
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -30,8 +29,6 @@ from .writer import Writer, unavailable
 _ANSWER_WITHIN_S: Final = 0.25
 _APPEND_WITHIN_S: Final = 10.0
 _SLICE_S: Final = 0.025
-_GATHER_S: Final = 0.002
-"""A group that keeps growing waits as long for more, at most."""
 _MAX_WAITING: Final = 25_000
 """Hits that may wait for a commit; as many again may be in the commit that is running."""
 _MEND_S: Final = 60.0
@@ -107,7 +104,7 @@ class Spool:
         if len(group.hits) + len(hits) > _MAX_WAITING:
             raise SpoolFull("Too many events are waiting for the disk.")
         if not group.hits and not self._groups_in_hand:
-            self._loop.call_soon(self._gather)
+            self._loop.call_soon(self._hand_over)
         group.hits += hits
         if group.done is None:
             group.done = self._loop.create_future()
@@ -136,7 +133,7 @@ class Spool:
             return _refused()
         if not group.hits and not self._groups_in_hand:
             # At the end of this turn of the event loop, so that all requests of the turn come along.
-            self._loop.call_soon(self._gather)
+            self._loop.call_soon(self._hand_over)
         group.hits.append(hit)
         answer = group.answer
         if answer is None or self._loop.time() >= answer.closes_at:
@@ -152,21 +149,6 @@ class Spool:
         group.answers.append(answer)
         return answer
 
-    def _gather(self) -> None:
-        """Hand the group over, unless hits came in this turn of the event loop too, and it may still grow.
-
-        A commit costs as much processor time as ten requests, and of those that come together some are
-        always still in the sockets. One that comes alone waits for one turn in which nothing happens.
-        """
-        group, now = self._group, time.monotonic()
-        if not group.seen:
-            group.closes_at = now + _GATHER_S
-        if len(group.hits) > group.seen and now < group.closes_at:
-            group.seen = len(group.hits)
-            self._loop.call_soon(self._gather)
-        else:
-            self._hand_over()
-
     def _hand_over(self) -> None:
         if self._group.hits:
             group, self._group = self._group, Group()
@@ -177,7 +159,7 @@ class Spool:
         """The commit of ``group`` has ended: answer, and hand over the group that gathered meanwhile."""
         self._groups_in_hand -= 1
         if not self._groups_in_hand:
-            self._loop.call_soon(self._gather)
+            self._hand_over()
         for answer in group.answers:
             answer.timer.cancel()
             if not answer.done():

@@ -6,6 +6,7 @@ Owns the choice of the concrete parts, the order in which they start and stop, a
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -126,6 +127,7 @@ class Service:
         except ConfigError:
             await self._spool.close()
             raise
+        _spare_the_collector()
         _drain_on_sigterm(self._settings.drain_s, self._begin_drain)
         _stop_without_parent()
 
@@ -159,6 +161,17 @@ def _closing(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send_last)
 
     return closing
+
+
+def _spare_the_collector() -> None:
+    """Look for garbage in cycles less often, and not at all among what lives as long as the process.
+
+    Each request that waits for its commit keeps some twenty objects alive, so that by default a collection
+    of all of them runs every few dozen requests and finds next to nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _drain_on_sigterm(drain_s: float, begin: Callable[[], None]) -> None:
