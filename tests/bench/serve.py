@@ -1,8 +1,8 @@
 """How many opens a second one process takes, each on disk before its answer, against a bare ASGI function.
 
-``python -m tests.bench.serve [--rounds N] [--seconds S] [--connections C]``. Needs wrk, and two processor cores: the server under
-test has one, the load generator the other. Rounds of the two are interleaved; before each round the backlog is
-drained, and after the last the store must hold every open that was answered.
+``python -m tests.bench.serve [--rounds N] [--seconds S] [--connections C]``. Needs wrk, and two processor cores: the
+server under test has one, the load generator the other. Rounds of the two are interleaved; before each round the
+backlog is drained, and after the last the store must hold every open that was answered.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -194,17 +194,16 @@ def _conditional_comments(source: str, document: turbohtml.Document) -> Iterator
     The parser gives no place for a comment, so its text is looked up in the source. Where the same text also
     stands somewhere that is no comment (in a script, say), the places can't be told apart and are all left alone.
     """
+    spans = list(_comment_like(source))
+    if not _has_link(source, spans):  # true of most mails, and cheaper to find out than to list the comments
+        return
     comments: Counter[str] = Counter()
     for comment in document.xpath("//comment()"):  # type: ignore[union-attr]  # a node set, for this expression
         data = comment.data  # type: ignore[union-attr]
         if data[:9].lstrip()[:3].lower() == "[if" and _LINK_TAG.search(data) and _HREF_NAME.search(data):
             comments[data] += 1
-    if not comments:
-        return
     lengths = set(map(len, comments))
-    candidates = [
-        (at, source[at:end].replace("\0", "\ufffd")) for at, end in _comment_like(source) if end - at in lengths
-    ]
+    candidates = [(at, source[at:end].replace("\0", "\ufffd")) for at, end in spans if end - at in lengths]
     places = Counter(content for _, content in candidates)
     line, line_start, done = 1, 0, 0
     for at, content in candidates:
@@ -223,6 +222,16 @@ def _comment_like(source: str) -> Iterator[tuple[int, int]]:
             closing = _COMMENT_END.search(source, match.end())
             end = closing.start() if closing else len(source)
         yield match.end(), end
+
+
+def _has_link(source: str, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether a link's tag stands in one of ``spans``; those that end at one place are looked through once."""
+    seen = -1
+    for start, end in spans:
+        if end != seen and _LINK_TAG.search(source, start, end):
+            return True
+        seen = end
+    return False
 
 
 def _without_framesets(source: str) -> str:
