@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytracking  # type: ignore[import-untyped]
-from pytracking.html import adapt_html  # type: ignore[import-untyped]
+import pytracking
+from pytracking.html import adapt_html
 
 from tracker.core.plan import Tracks
 from tracker.core.rewrite import Rewriter
