@@ -58,7 +58,7 @@ def day_key(key: bytes, day: int) -> bytes:
 
 
 def source(address: Address | None, day_key: bytes) -> bytes | None:
-    """8 bytes that tell sources apart within one day, and say nothing of the address once the key is gone."""
+    """8 bytes that tell sources apart within one day. Who has the key can try addresses against them."""
     if address is None:
         return None
     return hashlib.blake2b(address.packed, key=day_key, digest_size=8).digest()
