@@ -19,6 +19,7 @@ from .core.addresses import Keep
 from .core.errors import ConfigError
 from .core.plan import LinkTextRule, PixelPosition
 from .core.tokens import MIN_KEY_BYTES
+from .core.urls import plain_host
 
 _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", bound=enum.StrEnum)
@@ -102,7 +103,8 @@ def _words(text: str, parse: Callable[[str], _T]) -> list[_T]:
 def _host(text: str) -> str:
     if not re.fullmatch(r"(?:\*\.)?[^\s/:*@]+", text):
         raise ValueError(f"{text!r} is not a host name, nor *. and a host name")
-    return text.lower()
+    host = text.removeprefix("*.")
+    return text[: len(text) - len(host)] + plain_host(host)
 
 
 def _flag(text: str) -> bool:

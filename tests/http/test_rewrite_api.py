@@ -243,10 +243,12 @@ def test_a_warning_comes_with_html_that_gmail_would_cut(service: Service) -> Non
     assert "104" in warning["detail"]
 
 
-def test_a_part_that_was_not_sent_is_not_in_the_answer(service: Service) -> None:
-    assert "text" not in service.rewrite(next(_ids))
+def test_a_part_that_was_not_sent_is_null_and_has_no_pixel(service: Service) -> None:
+    assert service.rewrite(next(_ids))["text"] is None
     only_text = service.rewrite(next(_ids), html=None, text="https://shop.example/")
-    assert "html" not in only_text
+    assert only_text["html"] is None
+    assert only_text["track"] == {"opens": False, "clicks": True}
+    assert only_text["open_url"] is None
     assert only_text["open_url"] is None
 
 

@@ -31,11 +31,32 @@ def test_our_links_are_known_by_their_tokens(url: str, purpose: Purpose | None) 
     assert (token and token.purpose) == purpose
 
 
-def test_the_messages_of_a_body() -> None:
+def test_the_tokens_of_a_body() -> None:
     other = CODEC.tokens_for(MESSAGE._replace(message_id="other")).open()
     body = f"<img src='{ORIGIN}/o/{OPEN}.gif'> {ORIGIN}/c/{CLICK}, <{ORIGIN}/o/{other}.gif> {ORIGIN}/c/forged"
-    assert OWN.messages(body) == {("default", UUID), ("default", "other")}
-    assert OWN.messages("nothing of ours") == frozenset()
+    found = [(token.purpose, token.message_id) for token in OWN.tokens(body)]
+    assert found == [(Purpose.OPEN, UUID), (Purpose.CLICK, UUID), (Purpose.OPEN, "other")]
+    assert OWN.tokens("nothing of ours") == []
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "HTTPS://t.example.com{}",
+        "http://T.EXAMPLE.com{}",
+        "//t.example.com{}",
+        "https://t.example.com:443{}",
+        " https://t.example.com{}",
+        "https://t.example.com{}?src=1",
+        "https://t.example.com{}#x",
+        "https://t.example.com{}/",
+    ],
+)
+def test_our_links_are_ours_however_they_are_spelled(spelling: str) -> None:
+    for path in (f"/c/{CLICK}", f"/u/{UNSUBSCRIBE}"):
+        assert OWN.read(spelling.format(path)) is not None
+        assert OWN.read(spelling.format(path.upper())) is None
+        assert OWN.read(spelling.format(path[:-1])) is None
 
 
 def test_where_unsubscribe_links_stand() -> None:

@@ -28,7 +28,8 @@ def slots(made: Plan) -> list[Slot]:
         ("<a href='http://a/'>", Tracks(True, False), [Slot.PIXEL, Slot.HTML_FOOTER]),
         ("{{unsubscribe_url}}", Tracks(True, True), [Slot.UNSUBSCRIBE, Slot.PIXEL]),
         ("<a href='http://a/{{unsubscribe_url}}'>", Tracks(False, True), [Slot.UNSUBSCRIBE]),
-        ("<a data-no-track href='http://a/'>", Tracks(False, False), [Slot.LITERAL, Slot.HTML_FOOTER]),
+        ("<a data-no-track href='http://a/'>", Tracks(False, False), [Slot.HTML_FOOTER]),
+        ("<a data-no-track href='http://a/'>", Tracks(True, False), [Slot.LITERAL, Slot.PIXEL, Slot.HTML_FOOTER]),
     ],
 )
 def test_what_is_planned(html: str, tracks: Tracks, expected: list[Slot]) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import ada_url
 import pytest
 
-from tracker.core.urls import LinkRules, Reason, destination, has_placeholder, location, with_params
+from tracker.core.urls import LinkRules, Reason, destination, has_placeholder, location, plain_host, with_params
 
 NO_RULES = LinkRules()
 
@@ -165,3 +165,13 @@ def test_location(url: str, expected: bytes | None) -> None:
     assert location(url) == expected
     if expected:
         assert ada_url.URL(expected.decode()).href == ada_url.URL(url).href
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://xn--bcher-kva.example/", "https://BÜCHER.example/", "https://bücher.example./", "https://a.e.com./"],
+)
+def test_excluded_hosts_are_compared_in_one_spelling(url: str) -> None:
+    rules = LinkRules(excluded_hosts=frozenset({plain_host("Bücher.example"), "*.e.com"}))
+    assert destination(url, rules) is Reason.EXCLUDED_HOST
+    assert destination("https://e.com/", rules) == "https://e.com/"

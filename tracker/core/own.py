@@ -31,35 +31,42 @@ OPEN_PIXEL: Final = Placeholder("open_pixel")
 
 
 class OwnLinks:
-    """The links below one tracking origin (``https://host``, no slash at the end) that we have signed."""
+    """The links below one tracking origin (``https://host``, no slash at the end) that we have signed.
+
+    They are ours however the scheme and the host are spelled, and whatever was put behind the token: what
+    they do is the same.
+    """
 
     def __init__(self, codec: TokenCodec, origin: str) -> None:
         self._codec = codec
         self.origin = origin
-        self._paths = {f"{origin}/o/": Purpose.OPEN, f"{origin}/c/": Purpose.CLICK, f"{origin}/u/": Purpose.UNSUBSCRIBE}
-        self._anywhere = re.compile(re.escape(origin) + r"/[ocu]/[A-Za-z0-9_-]+")
+        self._host = origin.partition("//")[2]
+        port = "" if self._host.rpartition(":")[2].isdecimal() else "(?::443|:80)?"
+        start = rf"(?i:(?:https?:)?//{re.escape(self._host)}){port}/([ocu])/([A-Za-z0-9_-]+)"
+        self._link = re.compile(start + r"(?:\.gif)?(?:[/?#].*)?", re.DOTALL)
+        self._anywhere = re.compile(start)
 
     def read(self, url: str) -> Token | None:
         """What one of our own links says; None for any other URL."""
-        if not url.startswith(self.origin):
-            return None
-        path = url[: len(self.origin) + 3]
-        purpose = self._paths.get(path)
-        if purpose is None:
-            return None
+        match = self._link.fullmatch(url.strip())
+        return self._verify(match) if match else None
+
+    def tokens(self, body: str) -> list[Token]:
+        """What every link of ours in ``body`` says, wherever it stands."""
+        if self._host not in body:
+            return []
+        return [token for match in self._anywhere.finditer(body) if (token := self._verify(match))]
+
+    def unsubscribe_spans(self, body: str) -> list[tuple[int, int]]:
+        """Start and end of each unsubscribe link of ours, in an attribute or not, up to the end of its token."""
+        found = [match for match in self._anywhere.finditer(body) if match[1] == "u"]
+        return [match.span() for match in found if self._verify(match)]
+
+    def _verify(self, match: re.Match[str]) -> Token | None:
         try:
-            return self._codec.verify(purpose, url.removeprefix(path).removesuffix(".gif"))
+            return self._codec.verify(_PURPOSES[match[1]], match[2])
         except InvalidToken:
             return None
 
-    def messages(self, body: str) -> frozenset[tuple[str, str]]:
-        """Account and id of every message that a link of ours in ``body`` is for."""
-        if self.origin not in body:
-            return frozenset()
-        tokens = map(self.read, self._anywhere.findall(body))
-        return frozenset((token.account, token.message_id) for token in tokens if token)
 
-    def unsubscribe_spans(self, body: str) -> list[tuple[int, int]]:
-        """Start and end of each unsubscribe link of ours, in an attribute or not."""
-        found = self._anywhere.finditer(body)
-        return [m.span() for m in found if (token := self.read(m[0])) and token.purpose is Purpose.UNSUBSCRIBE]
+_PURPOSES: Final = {"o": Purpose.OPEN, "c": Purpose.CLICK, "u": Purpose.UNSUBSCRIBE}

@@ -24,6 +24,10 @@ from .urls import LinkRules, Reason, destination, with_params
 MAX_TRACKED_URL_CHARS: Final = 2083
 """Outlook on Windows does not follow longer links."""
 
+_AGAIN: Final = Notice(
+    "rewritten_before", "this message was rewritten before: its links and its pixel are there, and nothing was changed"
+)
+_MARKS: Final = frozenset({Slot.CLICK, Slot.PIXEL, Slot.TOP_PIXEL})
 _HEAD_CHARS = 16 + 4 * (3 + 4 + 129 + 4) // 3 + 4
 """The most characters of a click token that are not its destination."""
 
@@ -86,21 +90,19 @@ class Planner:
         self._options = options
         self._tracks = tracks
         self._next_link = 0
+        self._body = ""
         self._opted_out: set[str] = set()
 
     def html(self, html: str, page: html_body.Page) -> Plan:
         """The plan of an HTML body. Call it before `text`: a link that opts out here is left there too."""
+        self._body = html
         links = [self._html_link(link) for link in page.links]
-        edits = [found.edit for found in links if found.edit]
-        edits += _fill(UNSUBSCRIBE_URL, html, Slot.UNSUBSCRIBE)
-        if self._resent:
-            # Shown as text, another recipient's unsubscribe link would still work.
-            edits += [Edit(*span, Slot.UNSUBSCRIBE) for span in self._own.unsubscribe_spans(html)]
+        edits = self._link_edits(links)
         edits += self._pixels(html, page)
         if self._wants_footer(edits):
             edits.append(Edit(page.body_end, page.body_end, Slot.HTML_FOOTER, literal=_newline(html)))
-        if any(edit.slot is not Slot.LITERAL for edit in edits):
-            # Only a body that shows it is ours loses our attribute: rewritten again, it is known by its links.
+        if any(edit.slot in _MARKS for edit in edits):
+            # Only a body that shows it was rewritten loses our attribute: the next time it is known by that.
             edits += [Edit(*link.own_opt_out, Slot.LITERAL) for link in page.links if link.own_opt_out]
         return Plan(
             html, in_order(edits), tuple(links), tuple(self._link_warnings(zip(page.links, links, strict=True)))
@@ -108,22 +110,30 @@ class Planner:
 
     def text(self, text: str) -> Plan:
         """The plan of a text body."""
+        self._body = text
         links = [self._text_link(link) for link in text_body.scan(text)]
-        edits = [found.edit for found in links if found.edit]
-        edits += _fill(UNSUBSCRIBE_URL, text, Slot.UNSUBSCRIBE)
+        edits = self._link_edits(links)
         if self._wants_footer(edits):
             edits.append(Edit(len(text), len(text), Slot.TEXT_FOOTER, literal=_newline(text)))
         return Plan(text, in_order(edits), tuple(links))
 
+    def _link_edits(self, links: Iterable[Found]) -> list[Edit]:
+        edits = [found.edit for found in links if found.edit]
+        edits += _fill(UNSUBSCRIBE_URL, self._body, Slot.UNSUBSCRIBE)
+        if self._resent:
+            # Shown as text, or within another URL, another recipient's unsubscribe link would still work.
+            edits += [Edit(*span, Slot.UNSUBSCRIBE) for span in self._own.unsubscribe_spans(self._body)]
+        return edits
+
     def html_again(self, html: str, page: html_body.Page) -> Plan:
         """The plan of an HTML body that was rewritten for this very message before: nothing changes."""
         links = (self._link_again("html", link.href) for link in page.links)
-        return replace(placeholders(html), links=tuple(links))
+        return replace(placeholders(html), links=tuple(links), warnings=(_AGAIN,))
 
     def text_again(self, text: str) -> Plan:
         """The same for a text body."""
         links = (self._link_again("text", link.url) for link in text_body.scan(text))
-        return replace(placeholders(text), links=tuple(links))
+        return replace(placeholders(text), links=tuple(links), warnings=(_AGAIN,))
 
     def _link_again(self, part: str, href: str) -> Found:
         ours = self._own.read(href)
@@ -169,6 +179,8 @@ class Planner:
         self, part: str, span: html_body.Span, url: str, left: Reason | None, *, params: bool = False
     ) -> Found:
         """What becomes of a link to the web that there may be a reason to leave."""
+        if self._resent and self._own.unsubscribe_spans(url):
+            return Found(part, url, None, Reason.UNSUBSCRIBE)
         if left is None and not self._tracks.clicks:
             left = Reason.TRACKING_OFF
         if left is not None:
@@ -193,6 +205,10 @@ class Planner:
     def _other_messages_link(self, part: str, span: html_body.Span, url: str, ours: Token) -> Found:
         """A link of ours, in a sent mail that is sent again or forwarded: it is unwrapped, and made this message's."""
         if ours.purpose is Purpose.UNSUBSCRIBE:
+            # Only the link is replaced, not what the sender put behind it.
+            for start, end in self._own.unsubscribe_spans(self._body[span.start : span.end]):
+                span = html_body.Span(span.start + start, span.start + end)
+                break
             return Found(part, url, Edit(*span, Slot.UNSUBSCRIBE), Reason.UNSUBSCRIBE)
         if ours.purpose is Purpose.OPEN:
             return Found(part, url, None, Reason.OWN_LINK)

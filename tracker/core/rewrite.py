@@ -18,7 +18,7 @@ from .edits import Edit, Found, Notice, Plan, Slot
 from .headers import message_headers
 from .own import OwnLinks
 from .plan import Options, Planner, Policy, Tracks, placeholders
-from .tokens import Message, MessageTokens, TokenCodec
+from .tokens import Message, MessageTokens, Purpose, TokenCodec
 from .urls import Reason
 
 GMAIL_LIMIT_BYTES: Final = 102_400
@@ -77,38 +77,46 @@ class Template:
         self._html = html
         self._text = text
         self._options = options
-        self._ours = rewriter.own.messages(html or "") | rewriter.own.messages(text or "")
+        ours = rewriter.own.tokens(html or "") + rewriter.own.tokens(text or "")
+        self._has_our_links = bool(ours)
+        # An unsubscribe link alone may have been put there by the sender, who has its URL from an earlier call.
+        self._done = {(token.account, token.message_id) for token in ours if token.purpose is not Purpose.UNSUBSCRIBE}
         self._plans: dict[tuple[Tracks, bool], tuple[Plan | None, Plan | None]] = {}
         self.failures: list[Exception] = []
         """What stopped a body from being rewritten: for the log, since the caller gets the body back regardless."""
 
     @cached_property
     def _page(self) -> html_body.Page:
-        return html_body.scan(self._html or "", images=bool(self._ours))
+        return html_body.scan(self._html or "", images=self._has_our_links)
 
     def render(self, message: Message, tracks: Tracks) -> Rewritten:
         """The message for one recipient. Deterministic: the same call gives the same bytes."""
-        again = (message.account, message.message_id) in self._ours
+        again = (message.account, message.message_id) in self._done
         if (tracks, again) not in self._plans:
             self._plans[tracks, again] = self._plan_bodies(tracks, again)
         html, text = self._plans[tracks, again]
         urls = _Urls(self._rewriter.origin, self._rewriter.codec.tokens_for(message), self._options.list)
         new_html = html.splice(urls.fill) if html else None
+        new_text = text.splice(urls.fill) if text else None
+        # What is in force: a text has no pixel, and a part that could not be rewritten has no tracked links either.
+        opens = tracks.opens and html is not None and _FAILED not in html.warnings
+        clicks = tracks.clicks and any(_FAILED not in plan.warnings for plan in (html, text) if plan)
+        notices = (notice for plan in (html, text) if plan for notice in plan.warnings)
         return Rewritten(
             message_id=message.message_id,
             html=new_html,
-            text=text.splice(urls.fill) if text else None,
+            text=new_text,
             headers=message_headers(urls.unsubscribe, urls.tokens.header()),
-            track=tracks,
-            open_url=urls.open if tracks.opens and html else None,
+            track=Tracks(opens, clicks),
+            open_url=urls.open if opens else None,
             unsubscribe_url=urls.unsubscribe,
             links=[urls.report(found) for plan in (html, text) if plan for found in plan.links],
-            warnings=[*_size_warnings(self._html, new_html), *(w for p in (html, text) if p for w in p.warnings)],
+            warnings=[*_size_warnings(self._html, new_html), *dict.fromkeys(notices)],
         )
 
     def _plan_bodies(self, tracks: Tracks, again: bool) -> tuple[Plan | None, Plan | None]:
         rewriter = self._rewriter
-        planner = Planner(rewriter.own, rewriter.policy, self._options, tracks, resent=bool(self._ours))
+        planner = Planner(rewriter.own, rewriter.policy, self._options, tracks, resent=self._has_our_links)
         plan_html, plan_text = (planner.html_again, planner.text_again) if again else (planner.html, planner.text)
         html = self._attempt(lambda body: plan_html(body, self._page), self._html)
         return html, self._attempt(plan_text, self._text)

@@ -57,7 +57,7 @@ class Reason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkRules:
-    """What the settings say about links. Hosts are lower case; ``*.example.com`` means every host below it."""
+    """What the settings say about links. Hosts are as `plain_host` has them; ``*.example.com`` means all below it."""
 
     excluded_hosts: frozenset[str] = frozenset()
     one_use_paths: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class LinkRules:
 
     def reason(self, host: str, rest: str) -> Reason | None:
         """Why the settings leave a URL with this host, and this path and query; None if they do not."""
-        if self.excluded_hosts and _is_excluded(host.lower(), self.excluded_hosts):
+        if self.excluded_hosts and _is_excluded(plain_host(host), self.excluded_hosts):
             return Reason.EXCLUDED_HOST
         if self.one_use_paths and any(map(rest.lower().__contains__, self.one_use_paths)):
             return Reason.ONE_USE
@@ -173,6 +173,12 @@ def _ascii_authority(authority: str) -> str | None:
         return idna.encode(host, uts46=True, transitional=False).decode() + colon + port
     except (idna.IDNAError, UnicodeError):
         return None
+
+
+def plain_host(host: str) -> str:
+    """``host`` in the one spelling that hosts are compared in: lower case, A-labels, no dot at the end."""
+    plain = host if host.isascii() else _ascii_authority(host) or host
+    return plain.lower().removesuffix(".")
 
 
 def _is_excluded(host: str, excluded: frozenset[str]) -> bool:

@@ -32,18 +32,18 @@ class NoticeAnswer(msgspec.Struct):
     detail: str
 
 
-class RewriteAnswer(msgspec.Struct, omit_defaults=True):
-    """``POST /v1/rewrite``, and one line of ``POST /v1/rewrite/batch``. A part that was not sent is absent."""
+class RewriteAnswer(msgspec.Struct):
+    """``POST /v1/rewrite``, and one line of ``POST /v1/rewrite/batch``. A part that was not sent is null."""
 
     message_id: str
+    html: str | None
+    text: str | None
     headers: dict[str, str]
     track: TrackAnswer
     open_url: str | None
     unsubscribe_url: str
     links: list[Link]
     warnings: list[NoticeAnswer]
-    html: str | None = None
-    text: str | None = None
 
 
 class LinkClicks(msgspec.Struct):
@@ -167,14 +167,14 @@ def rewrite_answer(rewritten: Rewritten) -> RewriteAnswer:
     """A rewritten message."""
     return RewriteAnswer(
         message_id=rewritten.message_id,
+        html=rewritten.html,
+        text=rewritten.text,
         headers=rewritten.headers,
         track=TrackAnswer(*rewritten.track),
         open_url=rewritten.open_url,
         unsubscribe_url=rewritten.unsubscribe_url,
         links=rewritten.links,
         warnings=[NoticeAnswer(*notice) for notice in rewritten.warnings],
-        html=rewritten.html,
-        text=rewritten.text,
     )
 
 

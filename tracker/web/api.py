@@ -38,7 +38,9 @@ from .requests import Addressee, BatchRequest, Content, RewriteRequest
 LARGE_BODY_CHARS: Final = 100_000
 """Bodies larger than this are rewritten in a thread, so that the loop goes on serving meanwhile."""
 CHUNK_RECIPIENTS: Final = 100
-"""Recipients of a batch that are registered in one commit."""
+"""Recipients of a batch that are registered in one commit, at most."""
+CHUNK_CHARS: Final = 4_000_000
+"""What their messages may amount to: so much of a batch is in memory at a time."""
 EVENTS_PER_PAGE: Final = 1000
 NOT_READY_SPOOL_SHARE: Final = 0.8
 """A spool this full makes the service not ready, long before it has to refuse an event."""
@@ -223,8 +225,10 @@ class Api:
 
     async def _lines(self, template: Template, account: str, wanted: BatchRequest) -> AsyncIterator[bytes]:
         """The answers of a batch, a line each. What fails from some recipient on is said in that one's line."""
-        for start in range(0, len(wanted.recipients), CHUNK_RECIPIENTS):
-            chunk = wanted.recipients[start : start + CHUNK_RECIPIENTS]
+        size = len(wanted.html or "") + len(wanted.text or "")
+        at_once = max(1, min(CHUNK_RECIPIENTS, CHUNK_CHARS // size if size else CHUNK_RECIPIENTS))
+        for start in range(0, len(wanted.recipients), at_once):
+            chunk = wanted.recipients[start : start + at_once]
             ids = [one.message_id for one in chunk]
             errors: Mapping[str, Exception]
             try:

@@ -178,7 +178,8 @@ def decode(body: bytes, shape: type[_T]) -> _T:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         message, _, path = str(error).rpartition(" - at `")
-        raise InvalidRequest([(path.rstrip("`"), message)] if message else [("$", str(error))]) from None
+        path = path.rstrip("`").rpartition("` in `")[2]  # of a key that is not valid: "key` in `$.place"
+        raise InvalidRequest([(path, message)] if message else [("$", str(error))]) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest([("$", f"not valid JSON: {error}")]) from None
 
