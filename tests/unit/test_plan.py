@@ -23,13 +23,13 @@ def slots(made: Plan) -> list[Slot]:
 @pytest.mark.parametrize(
     ("html", "tracks", "expected"),
     [
-        ("<a href='http://a/'>", Tracks(True, True), [Slot.CLICK, Slot.PIXEL, Slot.HTML_FOOTER]),
+        ("<a href='http://a/'>", Tracks(True, True), [Slot.CLICK, Slot.HTML_FOOTER, Slot.PIXEL]),
         ("<a href='http://a/'>", Tracks(False, True), [Slot.CLICK, Slot.HTML_FOOTER]),
-        ("<a href='http://a/'>", Tracks(True, False), [Slot.PIXEL, Slot.HTML_FOOTER]),
+        ("<a href='http://a/'>", Tracks(True, False), [Slot.HTML_FOOTER, Slot.PIXEL]),
         ("{{unsubscribe_url}}", Tracks(True, True), [Slot.UNSUBSCRIBE, Slot.PIXEL]),
         ("<a href='http://a/{{unsubscribe_url}}'>", Tracks(False, True), [Slot.UNSUBSCRIBE]),
         ("<a data-no-track href='http://a/'>", Tracks(False, False), [Slot.HTML_FOOTER]),
-        ("<a data-no-track href='http://a/'>", Tracks(True, False), [Slot.LITERAL, Slot.PIXEL, Slot.HTML_FOOTER]),
+        ("<a data-no-track href='http://a/'>", Tracks(True, False), [Slot.LITERAL, Slot.HTML_FOOTER, Slot.PIXEL]),
     ],
 )
 def test_what_is_planned(html: str, tracks: Tracks, expected: list[Slot]) -> None:

@@ -98,9 +98,9 @@ class Planner:
         self._body = html
         links = [self._html_link(link) for link in page.links]
         edits = self._link_edits(links)
-        edits += self._pixels(html, page)
         if self._wants_footer(edits):
             edits.append(Edit(page.body_end, page.body_end, Slot.HTML_FOOTER, literal=_newline(html)))
+        edits += self._pixels(html, page)
         if any(edit.slot in _MARKS for edit in edits):
             # Only a body that shows it was rewritten loses our attribute: the next time it is known by that.
             edits += [Edit(*link.own_opt_out, Slot.LITERAL) for link in page.links if link.own_opt_out]
