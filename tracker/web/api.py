@@ -24,6 +24,7 @@ from tracker import metrics
 from tracker.core.errors import MessageConflict, SpoolUnavailable, TrackerError
 from tracker.core.model import EventType, Facts, Owner
 from tracker.core.rewrite import Rewriter, Rewritten, Template
+from tracker.core.status import Status
 from tracker.core.tokens import DEFAULT_ACCOUNT, Message
 from tracker.spool import Spool
 from tracker.stores import Store
@@ -116,10 +117,7 @@ class Api:
     async def message(self, request: Request) -> Response:
         """The status of one message."""
         account = self._account(request)
-        status = await self._store.status(account, request.path_params["message_id"])
-        if status is None:
-            raise NotFound("no such message, or not yet: what was just recorded takes a moment to get to the store")
-        return _json(message_answer(status))
+        return _json(message_answer(await self._status(account, request.path_params["message_id"])))
 
     async def events(self, request: Request) -> Response:
         """The events of one message, in the order in which they were recorded, a page at a time."""
@@ -127,8 +125,8 @@ class Api:
         after = requests.cursor(request.query_params.getlist("after"))
         message_id = request.path_params["message_id"]
         events = await self._store.events(account, message_id, after=after, limit=EVENTS_PER_PAGE)
-        if not events and not after and await self._store.status(account, message_id) is None:
-            raise NotFound("no such message, or not yet: what was just recorded takes a moment to get to the store")
+        if not events and not after:
+            await self._status(account, message_id)
         answers = [event_answer(event, verdict) for event, verdict in events]
         return _json(EventsAnswer(answers, answers[-1].id if len(answers) == EVENTS_PER_PAGE else None))
 
@@ -154,6 +152,13 @@ class Api:
     async def robots(self, request: Request) -> Response:
         """Nothing here is for search engines."""
         return PlainTextResponse("User-agent: *\nDisallow: /\n")
+
+    async def _status(self, account: str, message_id: str) -> Status:
+        """The status of one message; raises `NotFound`."""
+        status = await self._store.status(account, message_id)
+        if status is None:
+            raise NotFound("no such message, or not yet: what was just recorded takes a moment to get to the store")
+        return status
 
     def _account(self, request: Request) -> str:
         """The account that the request's key names; raises `NotAuthorized`."""

@@ -106,8 +106,7 @@ class Edge:
         await send({"type": "http.response.body"})
 
     async def _click(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(_CLICK, name)
-        target = location(token.destination) if token else None
+        token, target = self._destination(name)
         if token is None or target is None:
             await _send_page(send, self._pages.incomplete_link)
             return
@@ -116,8 +115,7 @@ class Edge:
         await _redirect(send, target)
 
     async def _head_click(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(_CLICK, name)
-        target = location(token.destination) if token else None
+        _, target = self._destination(name)
         if target is None:
             await _send_page(send, self._pages.incomplete_link, with_body=False)
         else:
@@ -141,6 +139,10 @@ class Edge:
             await _send_page(send, self._pages.not_stored)
             return
         await _send_page(send, self._pages.unsubscribed(token.list))
+
+    def _destination(self, name: str) -> tuple[Token | None, bytes | None]:
+        token = self._verify(_CLICK, name)
+        return token, location(token.destination) if token else None
 
     def _verify(self, purpose: Purpose, text: str) -> Token | None:
         try:

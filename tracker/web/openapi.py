@@ -58,7 +58,7 @@ def _public(summary: str, responses: dict[int, str], *parameters: Any) -> dict[s
     return {"summary": summary, "security": [], "parameters": list(parameters), "responses": described}
 
 
-def _paths() -> dict[str, Any]:
+def _api_paths() -> dict[str, Any]:
     lines = _content(RewriteAnswer, BatchErrorAnswer, media_type="application/x-ndjson")
     return {
         "/v1/rewrite": {
@@ -85,6 +85,12 @@ def _paths() -> dict[str, Any]:
                 parameters=[_MESSAGE_ID, _AFTER],
             )
         },
+    }  # fmt: skip
+
+
+def _open_paths() -> dict[str, Any]:
+    """What needs no key."""
+    return {
         "/o/{token}.gif": {"get": _public("The open pixel", {200: "a GIF, whatever the token"}, _TOKEN)},
         "/c/{token}": {
             "get": _public("A tracked link", {302: "to the destination", 404: "the link is incomplete"}, _TOKEN)
@@ -115,7 +121,7 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "tracker", "version": __version__},
-        "paths": _paths(),
+        "paths": {**_api_paths(), **_open_paths()},
         "components": {
             "schemas": _ecmascript(schemas),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
