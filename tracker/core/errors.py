@@ -46,6 +46,14 @@ class MessageConflict(TrackerError):
     """The message_id is already registered for another recipient or batch."""
 
 
+class NotAuthentic(TrackerError):
+    """The request does not come from whom it says it comes from: its signature does not verify."""
+
+
+class RecipientSuppressed(TrackerError):
+    """The recipient must not be written to."""
+
+
 # The environment's: it may pass, so try again.
 
 
