@@ -12,8 +12,8 @@ import apsw
 from postgres import connected
 
 from tracker.stores import Store
-from tracker.stores.postgres import PostgresStore
-from tracker.stores.sqlite import SqliteStore
+from tracker.stores.postgres import Postgres
+from tracker.stores.sqlite import Sqlite
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,8 +38,8 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def store(self, *, patience_s: float = 30.0) -> SqliteStore:
-        return SqliteStore(self.path, busy_timeout_s=patience_s)
+    def store(self, *, patience_s: float = 30.0) -> Store:
+        return Store(Sqlite(self.path, busy_timeout_s=patience_s))
 
     async def execute(self, sql: str) -> list[dict[str, Any]]:
         db = apsw.Connection(str(self.path))
@@ -66,8 +66,8 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def store(self, *, patience_s: float = 30.0) -> PostgresStore:
-        return PostgresStore(self.url, statement_timeout_s=patience_s)
+    def store(self, *, patience_s: float = 30.0) -> Store:
+        return Store(Postgres(self.url, statement_timeout_s=patience_s))
 
     async def execute(self, sql: str) -> list[dict[str, Any]]:
         async with connected(self.url) as db:

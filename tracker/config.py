@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from .core.addresses import Keep
 from .core.errors import ConfigError
 from .core.plan import LinkTextRule, PixelPosition
 from .core.tokens import MIN_KEY_BYTES
-from .core.urls import plain_host
+from .core.urls import origin, plain_host
 
 _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", bound=enum.StrEnum)
@@ -61,16 +60,6 @@ class Option:
     default: str
     help: str
     secret: bool = False
-
-
-def _base_url(text: str) -> str:
-    url = urlsplit(text.rstrip("/"))
-    if url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.fragment or "@" in text:
-        raise ValueError("must be an origin: https://HOST or https://HOST:PORT, without a path")
-    if not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", url.netloc):
-        raise ValueError("must have an ASCII host name; write an international one as its A-label (xn--...)")
-    _ = url.port  # raises where it is none
-    return f"{url.scheme}://{url.netloc.lower()}"
 
 
 def _keys(text: str) -> tuple[bytes, ...]:
@@ -148,7 +137,7 @@ def _log_level(text: str) -> str:
 
 OPTIONS: Final = (
     Option("DATA_DIR", Path, "./tracker-data", "spool, embedded store, generated secrets; readable by the owner only"),
-    Option("BASE_URL", _base_url, "http://127.0.0.1:8000", "public origin of the tracking links"),
+    Option("BASE_URL", origin, "http://127.0.0.1:8000", "public origin of the tracking links"),
     Option(
         "SIGNING_KEYS", _keys, "",
         "comma-separated, oldest first; the last signs, all verify; 32 bytes or more each. "

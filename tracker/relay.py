@@ -11,13 +11,13 @@ import logging
 import random
 import time
 import traceback
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeAlias
 
 from tracker import metrics
 from tracker.core.errors import EventRejected, SpoolUnavailable, StoreUnavailable
 from tracker.core.model import Event
 from tracker.spool import Spool
-from tracker.stores import Store
 
 _BATCH_ROWS: Final = 4000
 """As many are worth it: a message's status is read, folded and written once in a batch, however many hits it has."""
@@ -61,10 +61,20 @@ def backoff_s(failures: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - not for security
 
 
+class Sink(Protocol):
+    """Where events go."""
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """Keep ``events``, for good; those kept before, by their id, change nothing.
+
+        Raises `StoreUnavailable` where waiting may help, `EventRejected` where an event can never be kept.
+        """
+
+
 class Relay:
     """Moves what is in ``spool`` to ``store``; both are open."""
 
-    def __init__(self, spool: Spool, store: Store) -> None:
+    def __init__(self, spool: Spool, store: Sink) -> None:
         self._spool = spool
         self._store = store
         self._at_work = asyncio.Lock()

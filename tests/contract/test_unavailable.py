@@ -17,8 +17,8 @@ from samples import event, folded
 
 from tracker.core.errors import ConfigError, StoreUnavailable
 from tracker.stores import Store
-from tracker.stores.postgres import PostgresStore
-from tracker.stores.sqlite import SqliteStore
+from tracker.stores.postgres import Postgres
+from tracker.stores.sqlite import Sqlite
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,7 @@ async def test_a_locked_database_is_waited_for(database: Database) -> None:
 
 async def test_sqlite_without_its_folder(sqlite: SqliteDatabase) -> None:
     folder = sqlite.path.parent / "later"
-    store = SqliteStore(folder / "status.db")
+    store = Store(Sqlite(folder / "status.db"))
     with pytest.raises(StoreUnavailable):
         await store.open()
     await assert_away(store)
@@ -139,7 +139,7 @@ async def test_postgres_cut_off_in_the_middle(postgres: PostgresDatabase) -> Non
 
 
 async def test_postgres_that_falls_silent(postgres: PostgresDatabase) -> None:
-    store = PostgresStore(postgres.url, connect_timeout_s=1, statement_timeout_s=0.5)
+    store = Store(Postgres(postgres.url, connect_timeout_s=1, statement_timeout_s=0.5))
     async with opened(store), connected(postgres.url) as db:
         pid = await db.fetchval(f"SELECT pid {OURS}")
         os.kill(pid, signal.SIGSTOP)
@@ -156,7 +156,7 @@ async def test_postgres_that_accepts_and_says_nothing() -> None:
     held = []
     server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    store = PostgresStore(f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable", connect_timeout_s=0.2)
+    store = Store(Postgres(f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable", connect_timeout_s=0.2))
     async with server, asyncio.timeout(20):
         with pytest.raises(StoreUnavailable):
             await store.open()
@@ -179,7 +179,7 @@ async def test_postgres_that_is_read_only(postgres: PostgresDatabase) -> None:
 
 
 async def test_postgres_without_the_database(postgres: PostgresDatabase) -> None:
-    store = PostgresStore(postgres.url.replace("/test_", "/absent_"))
+    store = Store(Postgres(postgres.url.replace("/test_", "/absent_")))
     with pytest.raises(StoreUnavailable):
         await store.open()
 
@@ -187,4 +187,4 @@ async def test_postgres_without_the_database(postgres: PostgresDatabase) -> None
 @pytest.mark.parametrize("url", ["postgresql://host:port/db", "nonsense", "postgresql:///db?sslmode=maybe"])
 async def test_postgres_with_a_malformed_url(url: str) -> None:
     with pytest.raises(ConfigError):
-        await PostgresStore(url).open()
+        await Postgres(url).open()

@@ -12,8 +12,7 @@ from spools import counted, hit, opened, run, until
 
 from tracker import relay as relay_module
 from tracker.core.errors import EventRejected, StoreUnavailable
-from tracker.core.model import Event, Owner, Verdict
-from tracker.core.status import Status
+from tracker.core.model import Event
 from tracker.relay import Relay, backoff_s, pause_s
 from tracker.spool import Spool
 
@@ -26,25 +25,11 @@ class PlannedStore:
         self.kept: dict[bytes, Event] = {}
         self.calls = 0
 
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
     async def record(self, events: Sequence[Event]) -> None:
         self.calls += 1
         await asyncio.sleep(0)
         self.fault(events)
         self.kept.update((event.id, event) for event in events)
-
-    async def status(self, account: str, message_id: str) -> Status | None: ...
-
-    async def events(
-        self, account: str, message_id: str, *, after: bytes = b"", limit: int = 1000
-    ) -> list[tuple[Event, Verdict | None]]:
-        return []
-
-    async def owners(self, account: str, message_ids: Sequence[str]) -> dict[str, Owner]:
-        return {}
 
     def messages(self) -> set[str]:
         return {event.facts.message_id for event in self.kept.values()}

@@ -31,6 +31,8 @@ class EventType(enum.StrEnum):
     REPLIED = "replied"
     UNSUBSCRIBED = "unsubscribed"
     COMPLAINED = "complained"
+    CONSENT_CHANGED = "consent_changed"
+    RECIPIENT_RESET = "recipient_reset"
 
 
 class Actor(enum.StrEnum):
@@ -46,6 +48,25 @@ class MessageClass(enum.StrEnum):
 
     MARKETING = "marketing"
     TRANSACTIONAL = "transactional"
+
+
+class Consent(enum.StrEnum):
+    """What a recipient said about one kind of tracking."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+    UNKNOWN = "unknown"
+
+
+class Suppression(enum.StrEnum):
+    """Why a recipient must not be written to."""
+
+    INVALID = "invalid"
+    """The address does not exist, as a mail server said."""
+    COMPLAINED = "complained"
+    """The recipient called a message spam."""
+    UNSUBSCRIBED = "unsubscribed"
+    """From the list; this stops marketing only."""
 
 
 class Owner(NamedTuple):
@@ -75,6 +96,18 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
     reason: str | None = None
 
 
+class RecipientChange(msgspec.Struct, frozen=True, array_like=True):
+    """What a ``consent_changed`` or ``recipient_reset`` event changes; None: that stays as it is."""
+
+    recipient: str | None = None
+    """None: whoever the event's message is for."""
+    opens: Consent | None = None
+    clicks: Consent | None = None
+    resets: tuple[Suppression, ...] = ()
+    """What is lifted; an unsubscribe is lifted for the list in the event's `Facts.list`."""
+    reason: str | None = None
+
+
 class Facts(msgspec.Struct, frozen=True, array_like=True):
     """What one event says, apart from when it happened and how often.
 
@@ -83,6 +116,7 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
 
     account: str
     message_id: str
+    """Empty for what is said of a recipient, and of no message."""
     type: str
     link: int | None = None
     """The link's number within its message; for an open, the pixel's number."""
@@ -104,6 +138,11 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     registration: Registration | None = None
     delivery: Delivery | None = None
     version: int = FACTS_VERSION
+    reporter: str | None = None
+    """Who reported what we did not see ourselves: ``api``, ``mail``, or a provider's name."""
+    reported_id: str | None = None
+    """The reporter's own id of the event: within an account, one event for each reporter and id."""
+    change: RecipientChange | None = None
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -49,6 +49,13 @@ class LinkTextRule(enum.StrEnum):
     SKIP = "skip"
 
 
+class Footer(enum.StrEnum):
+    """Whether a body without a place for the unsubscribe link gets a footer."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 class Tracks(NamedTuple):
     """What is tracked in one message."""
 
@@ -63,6 +70,8 @@ class Policy:
     links: LinkRules = field(default_factory=LinkRules)
     link_text: LinkTextRule = LinkTextRule.WARN
     pixel: PixelPosition = PixelPosition.BOTTOM
+    text_links: bool = True
+    """Whether links in the text part are tracked, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +190,7 @@ class Planner:
         """What becomes of a link to the web that there may be a reason to leave."""
         if self._resent and self._own.unsubscribe_spans(url):
             return Found(part, url, None, Reason.UNSUBSCRIBE)
-        if left is None and not self._tracks.clicks:
+        if left is None and not (self._tracks.clicks and (part == "html" or self._policy.text_links)):
             left = Reason.TRACKING_OFF
         if left is not None:
             return Found(part, url, None, left)

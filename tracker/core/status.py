@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from .model import Actor, Event, EventType, Registration, Verdict
+from .model import Actor, Consent, Event, EventType, Registration, Verdict
 
 
 class Stage(enum.IntEnum):
@@ -82,6 +82,8 @@ class Status(msgspec.Struct):
     replied_at: int | None = None
     unsubscribed_at: int | None = None
     complained_at: int | None = None
+    untracked_since: int | None = None
+    """Since when hits are not this message's any more, where it has no recipient to remember that for."""
     opens: Counts = msgspec.field(default_factory=Counts)
     clicks: Counts = msgspec.field(default_factory=Counts)
     links: dict[tuple[int, str], Counts] = msgspec.field(default_factory=dict)
@@ -185,6 +187,12 @@ def _fold_failure(status: Status, event: Event) -> None:
         status.failure = DROPPED if dropped else delivery.status_code if delivery else None
 
 
+def _fold_consent(status: Status, event: Event) -> None:
+    change = event.facts.change
+    if change is not None and change.recipient is None and Consent.DENIED in (change.opens, change.clicks):
+        status.untracked_since = _earliest(status.untracked_since, event.occurred_at)
+
+
 def _fold_time(field: str) -> Callable[[Status, Event], None]:
     def step(status: Status, event: Event) -> None:
         setattr(status, field, _earliest(getattr(status, field), event.occurred_at))
@@ -201,4 +209,5 @@ _STEPS: Final[dict[str, Callable[[Status, Event], None]]] = {
     EventType.REPLIED: _fold_time("replied_at"),
     EventType.UNSUBSCRIBED: _fold_time("unsubscribed_at"),
     EventType.COMPLAINED: _fold_time("complained_at"),
+    EventType.CONSENT_CHANGED: _fold_consent,
 }

@@ -12,7 +12,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_plus, urlsplit
 
 import idna
 
@@ -218,3 +218,18 @@ def location(url: str) -> bytes | None:
     scheme, authority, rest = match.groups()
     encoded = _NOT_ASCII.sub(lambda run: quote(run[0], safe=""), rest)
     return f"{scheme}://{_ascii_authority(authority)}{encoded}".encode()
+
+
+def origin(text: str) -> str:
+    """``text`` as an origin (``https://HOST``, ``https://HOST:PORT``), in lower case, without a default port.
+
+    Raises ValueError, in words, where it is none.
+    """
+    url = urlsplit(text.rstrip("/"))
+    if url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.fragment or "@" in text:
+        raise ValueError("must be an origin: https://HOST or https://HOST:PORT, without a path")
+    if not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", url.netloc):
+        raise ValueError("must have an ASCII host name; write an international one as its A-label (xn--...)")
+    default = {"http": 80, "https": 443}[url.scheme]
+    host = url.netloc.lower()
+    return f"{url.scheme}://{host.rpartition(':')[0] if url.port == default else host}"  # reading it checks the port

@@ -51,14 +51,20 @@ class HookRequest(NamedTuple):
 
 
 class Reporter(Protocol):
-    """A provider's module: the recipe for adding another is to write these two names and to list the module."""
+    """A provider's module: the recipe for adding another stands in `tracker.reporters.providers`."""
 
     NAME: str
     """How the provider is named in ``/v1/events/{provider}/{hook}``, and as the source of its event ids."""
+    SECRET: str
+    """One sentence: what the secret is, and where the provider shows it."""
+
+    def check_secret(self, secret: str) -> None:
+        """Raise `ValueError`, whose message follows "the secret", unless ``secret`` has the form that is needed."""
 
     async def read(self, request: HookRequest, secret: str, fetch: Fetch) -> list[Reported]:
         """What the request reports, nothing where there is nothing to record.
 
         ``secret`` is what requests are verified with, in the form that the provider shows it. Raises
-        `NotAuthentic` where the request is not the provider's, and `InvalidRequest` where it can't be read.
+        `NotAuthentic` where the request is not the provider's, and `InvalidRequest` where it can't be read; lets the
+        OSError of ``fetch`` through, which is no fault of the request's: the provider is to try again.
         """

@@ -16,7 +16,7 @@ from tracker.core.errors import EventRejected
 from tracker.core.model import Event
 
 MAX_KEY_BYTES: Final = 512
-"""Longest account, message id, recipient or list, in UTF-8: three of them fit an index entry of PostgreSQL."""
+"""Longest account, message id, recipient, list or reporter's id, in UTF-8: three fit an index entry of PostgreSQL."""
 
 MAX_INTEGER: Final = 2**31 - 1
 MAX_VERSION: Final = 2**15 - 1
@@ -30,7 +30,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def is_key(text: str) -> bool:
-    """Whether a store can hold ``text`` as an account, message id, recipient or list."""
+    """Whether a store can hold ``text`` as a part of a key."""
     if text.isascii():
         return len(text) <= MAX_KEY_BYTES and "\0" not in text
     try:
@@ -68,12 +68,13 @@ def _fault(event: Event) -> str | None:
     if registration is not None and not 0 <= registration.link_count <= MAX_INTEGER:
         return "a number of links out of range"
     if not all(is_key(key) for key in _keys(event) if key is not None):
-        return "an account, message id, recipient or list that is too long or not text"
+        return "an account, message id, recipient, list or reporter's id that is too long or not text"
     return None
 
 
 def _keys(event: Event) -> tuple[str | None, ...]:
-    facts, registration = event.facts, event.facts.registration
-    if registration is None:
-        return facts.account, facts.message_id, facts.list
-    return facts.account, facts.message_id, facts.list, registration.recipient, registration.list
+    facts, registration, change = event.facts, event.facts.registration, event.facts.change
+    keys = (facts.account, facts.message_id, facts.list, facts.reporter, facts.reported_id)
+    if registration is not None:
+        return (*keys, registration.recipient, registration.list, registration.rfc822_message_id)
+    return keys if change is None else (*keys, change.recipient)

@@ -1,28 +1,24 @@
-"""The status store in PostgreSQL: everything in the schema ``tracker``, of any database.
+"""A database in PostgreSQL: everything in the schema ``tracker``, of any database.
 
-Owns the pool and how PostgreSQL's types are spelled. Must not decide what is written: that is `recording`.
+Owns the pool and how PostgreSQL's types are spelled. Must not decide what is written.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped]
 
 from tracker.core.errors import ConfigError, StoreUnavailable
-from tracker.core.model import Event, Owner, Verdict
-from tracker.core.status import Status
 
+from .database import Each, Once, Procedure, Result, Row
 from .faults import Faults, translated
-from .limits import is_key
 from .queries import load_migrations, load_queries, missing
-from .recording import recording
-from .rows import Row, judged_event, status_in
 
-SQL: Final = load_queries("postgres.sql")
+SQL: Final = load_queries("postgres")
 MIGRATIONS: Final = load_migrations("postgres")
 
 UNAVAILABLE: Final[Faults] = (
@@ -54,8 +50,8 @@ _EPOCH_US: Final = 946_684_800_000_000
 _POOL_SIZE: Final = 4
 
 
-class PostgresStore:
-    """A `Store` in the database at ``url`` (``postgresql://...``).
+class Postgres:
+    """A `Database` in the one at ``url`` (``postgresql://...``).
 
     Nothing waits for ever: a connection ``connect_timeout_s`` seconds, a statement ``statement_timeout_s``
     on the server, and a little longer for a server that has fallen silent.
@@ -69,12 +65,12 @@ class PostgresStore:
         self._pool: asyncpg.Pool | None = None
 
     async def open(self) -> None:
-        """See `Store`."""
+        """See `Database`."""
         with translated(UNAVAILABLE):
             await self._opened()
 
     async def close(self) -> None:
-        """See `Store`."""
+        """See `Database`."""
         async with self._opening:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -84,42 +80,23 @@ class PostgresStore:
             except (*UNAVAILABLE, asyncpg.InterfaceError):
                 pool.terminate()
 
-    async def record(self, events: Sequence[Event]) -> None:
-        """See `Store`."""
+    async def read(self, step: Once | Each) -> list[Row]:
+        """See `Database`."""
+        with translated(UNAVAILABLE):
+            async with self._connection() as db:
+                return await _run(db, step)
+
+    async def write(self, procedure: Procedure[Result]) -> Result:
+        """See `Database`."""
         with translated(UNAVAILABLE, REJECTED):
             async with self._connection() as db, db.transaction():
-                with suppress(StopIteration):
-                    steps = recording(events)
-                    query, rows = next(steps)
+                try:
+                    step = next(procedure)
                     while True:
-                        columns = zip(*rows, strict=True)
-                        query, rows = steps.send(await db.fetch(SQL[query], *columns) if rows else [])
-
-    async def status(self, account: str, message_id: str) -> Status | None:
-        """See `Store`."""
-        rows = await self._read("message", account, message_id)
-        return status_in(rows[0]) if rows else None
-
-    async def owners(self, account: str, message_ids: Sequence[str]) -> dict[str, Owner]:
-        """See `Store`."""
-        with translated(UNAVAILABLE):
-            async with self._connection() as db:
-                rows = await db.fetch(SQL["owners"], account, [id_ for id_ in message_ids if is_key(id_)])
-        return {id_: Owner(*owner) for id_, *owner in rows}
-
-    async def events(
-        self, account: str, message_id: str, *, after: bytes = b"", limit: int = 1000
-    ) -> list[tuple[Event, Verdict | None]]:
-        """See `Store`."""
-        rows = await self._read("events", account, message_id, after.ljust(16, b"\0"), limit)
-        return [judged_event(row) for row in rows]
-
-    async def _read(self, query: str, account: str, message_id: str, *more: bytes | int) -> list[Row]:
-        if not (is_key(account) and is_key(message_id)):
-            return []
-        with translated(UNAVAILABLE):
-            async with self._connection() as db:
-                return [tuple(row) for row in await db.fetch(SQL[query], account, message_id, *more)]
+                        step = procedure.send(await _run(db, step))
+                except StopIteration as done:
+                    result: Result = done.value
+                    return result
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -166,6 +143,14 @@ class PostgresStore:
             pool.terminate()
             raise
         return pool
+
+
+async def _run(db: Any, step: Once | Each) -> list[Row]:
+    match step:
+        case Once(query, parameters):
+            return [tuple(row) for row in await db.fetch(SQL[query], *parameters)]
+        case Each(query, rows):
+            return [tuple(row) for row in await db.fetch(SQL[query], *zip(*rows, strict=True))] if rows else []
 
 
 def _is_lost(db: Any) -> bool:

@@ -2,7 +2,7 @@
 
 Owns the two file formats. Must not know a database, nor what any query means.
 
-A query file holds queries that each begin with a line ``-- name: the_name``. A migration is a file
+The files of ``sql/DIALECT/`` hold queries that each begin with a line ``-- name: the_name``. A migration is a file
 ``NNNN_what_it_does.sql``; the numbers count up from 1 without a gap, and a migration that was ever
 released is never changed.
 """
@@ -26,13 +26,15 @@ class Migration(NamedTuple):
     sql: str
 
 
-def load_queries(file: str) -> dict[str, str]:
-    """The queries of a file beside this module, by name."""
-    return split_queries(files(__package__).joinpath(file).read_text("utf-8"))
+def load_queries(dialect: str) -> dict[str, str]:
+    """The queries of ``dialect`` (``sqlite`` or ``postgres``), by name. Raises ValueError where one is there twice."""
+    folder = files(__package__).joinpath("sql", dialect)
+    paths = sorted((path for path in folder.iterdir() if path.name.endswith(".sql")), key=lambda path: path.name)
+    return split_queries("\n".join(path.read_text("utf-8") for path in paths))
 
 
 def split_queries(text: str) -> dict[str, str]:
-    """The queries of a file's text, by name. What stands before the first name is left out.
+    """The queries of a text, by name. What stands before the first name is left out.
 
     Raises ValueError where a name is there twice.
     """

@@ -1,118 +1,109 @@
-"""What recording a batch of events takes: the one procedure that every store carries out.
+"""What recording a batch of events takes, whatever the database.
 
-Owns the steps, their order and what each of their rows says. Must not know a database: `recording` is a
-generator that yields the name of a query with its rows, and is sent the rows which that query returned.
+Owns the steps, their order and what each of their rows says. Must not know a database.
 
-All the steps stand in one transaction. Concurrent batches do not deadlock, since all of them take the
-tables in the same order, and the keys within a table in theirs.
+Messages are locked before anything is asked about their recipients' consent. So of two batches at once, one with a hit
+and one with the recipient's withdrawal, the later one sees what the earlier one did.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
-from tracker.core.agents import classify
-from tracker.core.model import Event, EventType, Registration, Verdict
+from tracker.core.agents import JUDGED_TYPES, classify
+from tracker.core.model import Event, Verdict
 from tracker.core.status import Status, fold
 
-from . import limits
-from .rows import Row, agent_digest, encoded_reasons, event_row, registration_in, status_in, status_row
+from . import changing, consent, limits
+from .database import Each, Row
+from .effects import recording_effects
+from .rows import agent_digest, encoded_reasons, event_row, status_in, status_row
 
-Steps = Generator[tuple[str, Sequence[Row]], Sequence[Row], None]
-
-# Compared for every event: looking them up on the enumeration each time takes ten times as long.
-_UNSUBSCRIBED: Final = EventType.UNSUBSCRIBED.value
-_REWRITTEN: Final = EventType.REWRITTEN.value
-
+Steps: TypeAlias = Generator[Each, Sequence[Row], Any]
 Key = tuple[str, str]
 """A message: account and message id."""
 
+_HITS: Final = frozenset(type_.value for type_ in JUDGED_TYPES)
+
 
 def recording(events: Iterable[Event]) -> Steps:
-    """The steps that store ``events`` and fold those not known before into their messages' statuses.
+    """The steps that store ``events`` and fold those not known before into what they concern.
 
-    A query with no rows need not be run. Raises `EventRejected` where some event can never be stored.
+    Raises `EventRejected` where some event can never be stored.
     """
     by_id = {event.id: event for event in events}
     batch = [by_id[event_id] for event_id in sorted(by_id)]
     limits.check(batch)
-    agents = {agent for event in batch if (agent := event.facts.user_agent) is not None}
-    yield "add_user_agents", sorted((agent_digest(agent), agent) for agent in agents)
-    added = yield "add_events", [event_row(event) for event in batch]
-    new = [by_id[row[0]] for row in added]
-    by_message: dict[Key, list[tuple[Event, Verdict | None]]] = defaultdict(list)
-    verdicts = []
-    for event in new:
-        verdict = classify(event.facts)
-        by_message[event.facts.account, event.facts.message_id].append((event, verdict))
-        if verdict is not None:
-            verdicts.append((event.id, verdict.actor, encoded_reasons(verdict.reasons), verdict.rule_version))
-    yield "add_verdicts", verdicts
-    keys = sorted(by_message)
-    yield "add_messages", keys
-    states = yield "lock_messages", keys
+    said = yield from _first_reports([event for event in batch if event.facts.type not in _HITS])
+    hits = [event for event in batch if event.facts.type in _HITS]
+    said = yield from _adding(said)
+    keys = {_key(event) for event in (*said, *hits) if event.facts.message_id}
+    created = yield Each("add_messages", sorted(keys))
+    concerned = yield from consent.concerned(said)
+    states = yield Each("lock_messages", sorted(keys | concerned))
+    before = {(state[0], state[1]): status_in(state) for state in states}
     statuses = {(state[0], state[1]): status_in(state) for state in states}
-    yield "put_messages", [status_row(fold(statuses[key], by_message[key])) for key in keys]
-    yield from _recording_recipients(new, statuses)
+    _fold(statuses, [(event, None) for event in said])
+    standings = yield from recording_effects(said, keys.difference(map(tuple, created)))
+    hits = yield from consent.keeping(hits, statuses)
+    new_hits = yield from _adding(hits)
+    verdicts = yield from _judging(new_hits)
+    _fold(statuses, verdicts)
+    refolded = yield from consent.withdrawing(said, standings, statuses)
+    changed = {key for event in (*said, *new_hits) if (key := _key(event)) in statuses} | refolded.keys()
+    statuses |= refolded
+    yield Each("put_messages", [status_row(statuses[key]) for key in sorted(changed)])
+    known = {key: before[key] for key in before.keys() - set(map(tuple, created))}
+    yield from changing.noting(known, [statuses[key] for key in sorted(changed)])
 
 
-class _Registered(NamedTuple):
-    message: Key
-    occurred_at: int
-    recipient: str
-    list: str
+def _first_reports(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Event]]:
+    """``events`` without those that their reporter reported before, under the same id of its own."""
+    reported = {
+        event.id: (event.facts.account, event.facts.reporter, event.facts.reported_id)
+        for event in events
+        if event.facts.reporter is not None and event.facts.reported_id is not None
+    }
+    added = yield Each("add_reported", sorted((*key, id_) for id_, key in reported.items()))
+    first = {bytes(row[0]) for row in added}
+    rest = {key for id_, key in reported.items() if id_ not in first}
+    known = yield Each("reported", sorted(rest))
+    first |= {bytes(row[0]) for row in known}  # this very event, in a batch that is delivered again
+    return [event for event in events if event.id not in reported or event.id in first]
 
 
-class _Unsubscribed(NamedTuple):
-    message: Key
-    occurred_at: int
-    list: str | None
-    """None: the list that the message was registered for."""
+def _adding(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Event]]:
+    """Stores ``events``; returns those not known before."""
+    agents = {agent for event in events if (agent := event.facts.user_agent) is not None}
+    yield Each("add_user_agents", sorted((agent_digest(agent), agent) for agent in agents))
+    added = yield Each("add_events", [event_row(event) for event in events])
+    by_id = {event.id: event for event in events}
+    return [by_id[row[0]] for row in added]
 
 
-def _recording_recipients(events: Iterable[Event], statuses: dict[Key, Status]) -> Steps:
-    """The steps that fold new registrations and unsubscribes into the recipients they concern.
-
-    An unsubscribe counts for whoever its message was ever registered for, and either may come first. So
-    each new one is paired with all that the store has of the other.
-    """
-    registered: list[_Registered] = []
-    unsubscribed: list[_Unsubscribed] = []
-    for event in events:
-        facts = event.facts
-        if facts.type == _UNSUBSCRIBED:
-            unsubscribed.append(_Unsubscribed((facts.account, facts.message_id), event.occurred_at, facts.list))
-        elif facts.type == _REWRITTEN:
-            registered += _registered((facts.account, facts.message_id), event.occurred_at, facts.registration)
-    late = sorted({new.message for new in registered if statuses[new.message].unsubscribed_at is not None})
-    known = yield "registrations", sorted({new.message for new in unsubscribed})
-    for account, message_id, occurred_at, detail in known:
-        registered += _registered((account, message_id), occurred_at, registration_in(detail))
-    earlier = yield "unsubscribes", late
-    unsubscribed += [_Unsubscribed((row[0], row[1]), row[2], row[3]) for row in earlier]
-    yield "put_recipients", _recipient_rows(registered, unsubscribed)
+def _judging(hits: Sequence[Event]) -> Generator[Each, Sequence[Row], list[tuple[Event, Verdict | None]]]:
+    judged = [(event, classify(event.facts)) for event in hits]
+    yield Each(
+        "add_verdicts",
+        [
+            (event.id, verdict.actor, encoded_reasons(verdict.reasons), verdict.rule_version)
+            for event, verdict in judged
+            if verdict is not None
+        ],
+    )
+    return judged
 
 
-def _registered(message: Key, occurred_at: int, registration: Registration | None) -> list[_Registered]:
-    if registration is None or registration.recipient is None:
-        return []
-    return [_Registered(message, occurred_at, registration.recipient, registration.list)]
+def _fold(statuses: dict[Key, Status], events: Iterable[tuple[Event, Verdict | None]]) -> None:
+    by_message: dict[Key, list[tuple[Event, Verdict | None]]] = defaultdict(list)
+    for event, verdict in events:
+        by_message[_key(event)].append((event, verdict))
+    for key, of_message in by_message.items():
+        if key in statuses:  # an event of no message is folded into none
+            fold(statuses[key], of_message)
 
 
-def _recipient_rows(registered: Iterable[_Registered], unsubscribed: Iterable[_Unsubscribed]) -> list[Row]:
-    """Rows of ``recipients``, sorted, each key once."""
-    seen: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    left: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    registrations: dict[Key, set[tuple[str, str]]] = defaultdict(set)
-    for message, occurred_at, recipient, list_name in registered:
-        seen[message[0], recipient, list_name].append(occurred_at)
-        registrations[message].add((recipient, list_name))
-    for message, occurred_at, only_list in unsubscribed:
-        for recipient, list_name in registrations[message]:
-            left[message[0], recipient, only_list or list_name].append(occurred_at)
-    return [
-        (*key, min(seen[key], default=None), max(seen[key], default=None), min(left[key], default=None))
-        for key in sorted(seen.keys() | left.keys())
-    ]
+def _key(event: Event) -> Key:
+    return event.facts.account, event.facts.message_id

@@ -7,17 +7,16 @@ Ids are bytes and times are integers here: a driver that thinks otherwise is tau
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from tracker.core.model import Actor, Delivery, Event, Facts, MessageClass, Registration, Verdict
+from tracker.core.model import Actor, Delivery, Event, Facts, MessageClass, RecipientChange, Registration, Verdict
+from tracker.core.recipients import ConsentTimes, ListStanding, Standing
 from tracker.core.status import Counts, Status
 
-Row = Sequence[Any]
-"""A row as a driver gives or takes it: its values by position."""
+from .database import Row
 
 
 class _Link(msgspec.Struct):
@@ -64,14 +63,16 @@ def event_row(event: Event) -> Row:
         facts.network,
         _detail(facts),
         facts.version,
+        facts.reporter,
+        facts.reported_id,
     )
 
 
 def judged_event(row: Row) -> tuple[Event, Verdict | None]:
     """The event of a row of ``events`` that has the user agent in full, and its verdict's columns at the end."""
     detail = row[18]
-    facts = Facts(*(*row[6:18], registration_in(detail), _delivery_in(detail), row[19]))
-    actor, reasons, rule_version = row[20:23]
+    facts = Facts(*(*row[6:18], registration_in(detail), delivery_in(detail), *row[19:22], change_in(detail)))
+    actor, reasons, rule_version = row[22:25]
     verdict = None if actor is None else Verdict(Actor(actor), _decode_reasons(reasons), rule_version)
     return Event(*(*row[:6], facts)), verdict
 
@@ -81,6 +82,8 @@ def _detail(facts: Facts) -> str | None:
         return _encode({"registration": msgspec.structs.asdict(facts.registration)}).decode()
     if facts.delivery is not None:
         return _encode({"delivery": msgspec.structs.asdict(facts.delivery)}).decode()
+    if facts.change is not None:
+        return _encode({"change": msgspec.structs.asdict(facts.change)}).decode()
     return None
 
 
@@ -92,9 +95,16 @@ def registration_in(detail: str | None) -> Registration | None:
     return Registration(**{**fields, "message_class": MessageClass(fields["message_class"])})
 
 
-def _delivery_in(detail: str | None) -> Delivery | None:
+def delivery_in(detail: str | None) -> Delivery | None:
+    """The delivery in it."""
     fields = _decode_detail(detail).get("delivery") if detail else None
     return None if fields is None else Delivery(**fields)
+
+
+def change_in(detail: str | None) -> RecipientChange | None:
+    """The change of a recipient in it."""
+    fields = _decode_detail(detail).get("change") if detail else None
+    return None if fields is None else msgspec.convert(tuple(fields.values()), RecipientChange)
 
 
 @lru_cache(maxsize=256)
@@ -122,6 +132,7 @@ def status_row(status: Status) -> Row:
         status.replied_at,
         status.unsubscribed_at,
         status.complained_at,
+        status.untracked_since,
         *msgspec.structs.astuple(status.opens),
         *msgspec.structs.astuple(status.clicks),
         _encode([_Link(*link, clicks) for link, clicks in status.links.items()]).decode(),
@@ -146,9 +157,41 @@ def status_in(row: Row) -> Status:
         registration,
         None if rewritten_at is None else (rewritten_at, rewritten_id),
         None if failed_at is None else (failed_at, failed_id),
-        *row[14:24],
-        Counts(*row[24:27]),
-        Counts(*row[27:30]),
-        {(link.index, link.url): link.clicks for link in _decode_links(row[30])},
+        *row[14:25],
+        Counts(*row[25:28]),
+        Counts(*row[28:31]),
+        {(link.index, link.url): link.clicks for link in _decode_links(row[31])},
     )
     return Status(*fields)
+
+
+def standing_row(account: str, recipient: str, standing: Standing) -> Row:
+    """The row of ``standings``."""
+    consents = (*msgspec.structs.astuple(standing.opens), *msgspec.structs.astuple(standing.clicks))
+    return (account, recipient, *msgspec.structs.astuple(standing)[:4], *consents)
+
+
+def standing_in(row: Row) -> Standing:
+    """The standing in a row of ``standings``."""
+    fields = (*row[2:6], ConsentTimes(*row[6:10]), ConsentTimes(*row[10:14]))
+    return Standing(*fields)
+
+
+def list_standing_in(row: Row) -> ListStanding:
+    """The standing in a row of ``recipients``."""
+    return ListStanding(*row[2:7])
+
+
+def change_row(sequence: int, before: Status | None, status: Status) -> Row:
+    """The row of ``changes`` for a message whose status was ``before``, if it was known."""
+    return (
+        status.account,
+        sequence,
+        status.message_id,
+        status.stage.name.lower(),
+        None if before is None else before.stage.name.lower(),
+        status.label,
+        status.last_action,
+        status.failure,
+        before is not None and status.stage < before.stage,
+    )

@@ -1,31 +1,26 @@
-"""The status store in one SQLite file, the embedded default. Several processes may share the file.
+"""A database in one SQLite file, the embedded default. Several processes may share the file.
 
 Owns its connections: one writer and one reader, each with a thread of its own, so that reads do not
-queue behind writes. Must not decide what is written: that is `recording`.
+queue behind writes. Must not decide what is written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import apsw
 
-from tracker.core.model import Event, Owner, Verdict
-from tracker.core.status import Status
-
+from .database import Each, Once, Procedure, Result, Row
 from .faults import Faults, translated
-from .limits import is_key
 from .queries import load_migrations, load_queries, missing
-from .recording import recording
-from .rows import Row, judged_event, status_in
 
-SQL: Final = load_queries("sqlite.sql")
+SQL: Final = load_queries("sqlite")
 MIGRATIONS: Final = load_migrations("sqlite")
 
 # A corrupt file is the environment's fault too: its events must wait in the spool for the operator.
@@ -52,11 +47,9 @@ REJECTED: Final[Faults] = (
 
 _RETRY_S: Final = 0.01
 
-Result = TypeVar("Result")
 
-
-class SqliteStore:
-    """A `Store` in the file ``path``, whose folder must exist.
+class Sqlite:
+    """A `Database` in the file ``path``, whose folder must exist.
 
     Another process's transaction is waited for ``busy_timeout_s`` seconds.
     """
@@ -68,47 +61,27 @@ class SqliteStore:
         self._connections: tuple[_Connection, _Connection] | None = None
 
     async def open(self) -> None:
-        """See `Store`."""
+        """See `Database`."""
         await self._opened()
 
     async def close(self) -> None:
-        """See `Store`."""
+        """See `Database`."""
         async with self._opening:
             for connection in self._connections or ():
                 await connection.close()
             self._connections = None
 
-    async def record(self, events: Sequence[Event]) -> None:
-        """See `Store`."""
+    async def read(self, step: Once | Each) -> list[Row]:
+        """See `Database`."""
+        _, reader = await self._opened()
+        with translated(UNAVAILABLE):
+            return await reader.run(_run, step)
+
+    async def write(self, procedure: Procedure[Result]) -> Result:
+        """See `Database`."""
         writer, _ = await self._opened()
         with translated(UNAVAILABLE, REJECTED):
-            await writer.run(_record, events)
-
-    async def status(self, account: str, message_id: str) -> Status | None:
-        """See `Store`."""
-        rows = await self._read("message", account, message_id)
-        return status_in(rows[0]) if rows else None
-
-    async def owners(self, account: str, message_ids: Sequence[str]) -> dict[str, Owner]:
-        """See `Store`."""
-        _, reader = await self._opened()
-        keys = [(account, id_) for id_ in message_ids if is_key(id_)]
-        with translated(UNAVAILABLE):
-            rows = await reader.run(lambda db: list(db.executemany(SQL["owners"], keys)))
-        return {id_: Owner(*owner) for id_, *owner in rows}
-
-    async def events(
-        self, account: str, message_id: str, *, after: bytes = b"", limit: int = 1000
-    ) -> list[tuple[Event, Verdict | None]]:
-        """See `Store`."""
-        return [judged_event(row) for row in await self._read("events", account, message_id, after, limit)]
-
-    async def _read(self, query: str, account: str, message_id: str, *more: bytes | int) -> list[Row]:
-        if not (is_key(account) and is_key(message_id)):
-            return []
-        _, reader = await self._opened()
-        with translated(UNAVAILABLE):
-            return await reader.run(lambda db: list(db.execute(SQL[query], (account, message_id, *more))))
+            return await writer.run(_write, procedure)
 
     async def _opened(self) -> tuple[_Connection, _Connection]:
         async with self._opening:
@@ -200,9 +173,20 @@ def _migrate(db: apsw.Connection) -> None:
             db.pragma("user_version", migration.number)
 
 
-def _record(db: apsw.Connection, events: Sequence[Event]) -> None:
-    with _transaction(db), suppress(StopIteration):
-        steps = recording(events)
-        query, rows = next(steps)
-        while True:
-            query, rows = steps.send(list(db.executemany(SQL[query], rows)))
+def _run(db: apsw.Connection, step: Once | Each) -> list[Row]:
+    match step:
+        case Once(query, parameters):
+            return list(db.execute(SQL[query], tuple(parameters)))
+        case Each(query, rows):
+            return list(db.executemany(SQL[query], rows))
+
+
+def _write(db: apsw.Connection, procedure: Procedure[Result]) -> Result:
+    with _transaction(db):
+        try:
+            step = next(procedure)
+            while True:
+                step = procedure.send(_run(db, step))
+        except StopIteration as done:
+            result: Result = done.value
+            return result

@@ -29,8 +29,8 @@ from tracker.core.urls import LinkRules
 from tracker.relay import Relay
 from tracker.spool import Spool
 from tracker.stores import Store
-from tracker.stores.postgres import PostgresStore
-from tracker.stores.sqlite import SqliteStore
+from tracker.stores.postgres import Postgres
+from tracker.stores.sqlite import Sqlite
 
 from .api import Api
 from .edge import ClientAddresses, Edge
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 def open_store(settings: Settings) -> Store:
     """The store that the settings name, not yet connected."""
     kind, _, path = settings.store_url.partition(":///")
-    return SqliteStore(Path(path)) if kind == "sqlite" else PostgresStore(settings.store_url)
+    return Store(Sqlite(Path(path)) if kind == "sqlite" else Postgres(settings.store_url))
 
 
 def build_rewriter(settings: Settings) -> Rewriter:

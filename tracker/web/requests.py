@@ -5,7 +5,6 @@ Owns the field names of requests; an unknown one is an error. Must not know how 
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Sequence
 from typing import Annotated, Final, TypeVar
@@ -15,8 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from tracker.core.errors import InvalidRequest, TooLarge
-from tracker.core.model import MessageClass, Registration
-from tracker.core.plan import Options, Tracks
+from tracker.core.model import Consent, MessageClass, Registration
+from tracker.core.plan import Footer, Options, Tracks
 from tracker.core.rewrite import Rewritten
 from tracker.stores.limits import MAX_KEY_BYTES, is_key
 
@@ -33,21 +32,6 @@ ParamName = Annotated[str, Meta(min_length=1, max_length=64)]
 ParamValue = Annotated[str, Meta(max_length=256)]
 _TOO_LONG: Final = f"must be {MAX_KEY_BYTES} bytes at most in UTF-8"
 _T = TypeVar("_T")
-
-
-class Consent(enum.StrEnum):
-    """What the recipient said about one kind of tracking."""
-
-    GRANTED = "granted"
-    DENIED = "denied"
-    UNKNOWN = "unknown"
-
-
-class Footer(enum.StrEnum):
-    """Whether a body without a place for the unsubscribe link gets a footer."""
-
-    AUTO = "auto"
-    NEVER = "never"
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

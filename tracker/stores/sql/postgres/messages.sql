@@ -22,12 +22,14 @@ ON CONFLICT DO NOTHING
 -- The ids that come back are the events that were not known yet.
 INSERT INTO tracker.events (
     id, node, occurred_at, last_at, recorded_at, count, account, message_id, type, link, url, list,
-    user_agent, accept, purpose, address, source, network, detail, version
+    user_agent, accept, purpose, address, source, network, detail, version,
+    reporter, reported_id
 )
 SELECT * FROM unnest(
     $1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::integer[],
     $7::text[], $8::text[], $9::text[], $10::integer[], $11::text[], $12::text[], $13::bigint[],
-    $14::text[], $15::text[], $16::text[], $17::bytea[], $18::text[], $19::jsonb[], $20::smallint[]
+    $14::text[], $15::text[], $16::text[], $17::bytea[], $18::text[], $19::jsonb[], $20::smallint[],
+    $21::text[], $22::text[]
 )
 ON CONFLICT (id) DO NOTHING
 RETURNING id
@@ -37,9 +39,11 @@ INSERT INTO tracker.verdicts (event_id, actor, reasons, rule_version)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $4::smallint[])
 
 -- name: add_messages
+-- The keys that come back are those of messages that were not known yet.
 INSERT INTO tracker.messages (account, message_id)
 SELECT * FROM unnest($1::text[], $2::text[])
 ON CONFLICT DO NOTHING
+RETURNING account, message_id
 
 -- name: lock_messages
 -- Sorted before they are locked: two batches never wait for each other.
@@ -47,7 +51,8 @@ SELECT
     account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
-    complained_at, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy, clicks_machine, links
+    complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
+    clicks_machine, links
 FROM tracker.messages AS m
 JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
 ORDER BY account, message_id
@@ -58,13 +63,16 @@ SELECT
     account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
-    complained_at, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy, clicks_machine, links
+    complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
+    clicks_machine, links
 FROM tracker.messages
 WHERE account = $1 AND message_id = $2
 
 -- name: owners
-SELECT message_id, recipient, batch FROM tracker.messages
-WHERE account = $1 AND message_id = ANY ($2::text[]) AND rewritten_at IS NOT NULL
+SELECT message_id, recipient, batch
+FROM tracker.messages
+JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
+WHERE rewritten_at IS NOT NULL
 
 -- name: put_messages
 UPDATE tracker.messages AS m SET
@@ -90,6 +98,7 @@ UPDATE tracker.messages AS m SET
     replied_at = n.replied_at,
     unsubscribed_at = n.unsubscribed_at,
     complained_at = n.complained_at,
+    untracked_since = n.untracked_since,
     opens_human = n.opens_human,
     opens_proxy = n.opens_proxy,
     opens_machine = n.opens_machine,
@@ -108,44 +117,22 @@ FROM unnest(
     $9::integer[], $10::text[], $11::timestamptz[], $12::uuid[], $13::timestamptz[], $14::uuid[],
     $15::text[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
     $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[], $24::timestamptz[],
-    $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[],
-    $31::jsonb[], $32::smallint[], $33::text[], $34::text[], $35::text[]
+    $25::timestamptz[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[],
+    $32::jsonb[], $33::smallint[], $34::text[], $35::text[], $36::text[]
 ) AS n (
     account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
-    complained_at, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy, clicks_machine,
-    links, stage_rank, stage, label, last_action
+    complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
+    clicks_machine, links, stage_rank, stage, label, last_action
 )
 WHERE m.account = n.account AND m.message_id = n.message_id
-
--- name: registrations
-SELECT account, message_id, occurred_at, detail
-FROM tracker.events
-JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
-WHERE type = 'rewritten'
-
--- name: unsubscribes
-SELECT account, message_id, min(occurred_at), list
-FROM tracker.events
-JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
-WHERE type = 'unsubscribed'
-GROUP BY account, message_id, list
-
--- name: put_recipients
--- least() and greatest() pass over NULL.
-INSERT INTO tracker.recipients AS r (account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
-ON CONFLICT (account, recipient, list) DO UPDATE SET
-    first_seen_at = least(r.first_seen_at, excluded.first_seen_at),
-    last_seen_at = greatest(r.last_seen_at, excluded.last_seen_at),
-    unsubscribed_at = least(r.unsubscribed_at, excluded.unsubscribed_at)
 
 -- name: events
 SELECT
     e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
     e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
-    v.actor, v.reasons, v.rule_version
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
 FROM tracker.events AS e
 LEFT JOIN tracker.user_agents AS a ON a.digest = e.user_agent
 LEFT JOIN tracker.verdicts AS v ON v.event_id = e.id

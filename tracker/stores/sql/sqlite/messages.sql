@@ -7,8 +7,9 @@ INSERT INTO user_agents (digest, user_agent) VALUES (?, ?) ON CONFLICT DO NOTHIN
 -- The ids that come back are the events that were not known yet.
 INSERT INTO events (
     id, node, occurred_at, last_at, recorded_at, count, account, message_id, type, link, url, list,
-    user_agent, accept, purpose, address, source, network, detail, version
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    user_agent, accept, purpose, address, source, network, detail, version,
+    reporter, reported_id
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 
@@ -16,7 +17,8 @@ RETURNING id
 INSERT INTO verdicts (event_id, actor, reasons, rule_version) VALUES (?, ?, ?, ?)
 
 -- name: add_messages
-INSERT INTO messages (account, message_id) VALUES (?, ?) ON CONFLICT DO NOTHING
+-- The keys that come back are those of messages that were not known yet.
+INSERT INTO messages (account, message_id) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING account, message_id
 
 -- name: lock_messages
 -- The transaction holds the whole database already.
@@ -24,7 +26,8 @@ SELECT
     account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
-    complained_at, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy, clicks_machine, links
+    complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
+    clicks_machine, links
 FROM messages
 WHERE account = ? AND message_id = ?
 
@@ -33,7 +36,8 @@ SELECT
     account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
-    complained_at, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy, clicks_machine, links
+    complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
+    clicks_machine, links
 FROM messages
 WHERE account = ? AND message_id = ?
 
@@ -64,46 +68,27 @@ UPDATE messages SET
     replied_at = ?22,
     unsubscribed_at = ?23,
     complained_at = ?24,
-    opens_human = ?25,
-    opens_proxy = ?26,
-    opens_machine = ?27,
-    clicks_human = ?28,
-    clicks_proxy = ?29,
-    clicks_machine = ?30,
-    links = ?31,
-    stage_rank = ?32,
-    stage = ?33,
-    label = ?34,
-    last_action = ?35,
+    untracked_since = ?25,
+    opens_human = ?26,
+    opens_proxy = ?27,
+    opens_machine = ?28,
+    clicks_human = ?29,
+    clicks_proxy = ?30,
+    clicks_machine = ?31,
+    links = ?32,
+    stage_rank = ?33,
+    stage = ?34,
+    label = ?35,
+    last_action = ?36,
     updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER),
     version = version + 1
 WHERE account = ?1 AND message_id = ?2
-
--- name: registrations
-SELECT account, message_id, occurred_at, detail
-FROM events
-WHERE account = ? AND message_id = ? AND type = 'rewritten'
-
--- name: unsubscribes
-SELECT account, message_id, min(occurred_at), list
-FROM events
-WHERE account = ? AND message_id = ? AND type = 'unsubscribed'
-GROUP BY account, message_id, list
-
--- name: put_recipients
--- min() and max() of two values are NULL when one of them is.
-INSERT INTO recipients (account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at)
-VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (account, recipient, list) DO UPDATE SET
-    first_seen_at = coalesce(min(first_seen_at, excluded.first_seen_at), first_seen_at, excluded.first_seen_at),
-    last_seen_at = coalesce(max(last_seen_at, excluded.last_seen_at), last_seen_at, excluded.last_seen_at),
-    unsubscribed_at = coalesce(min(unsubscribed_at, excluded.unsubscribed_at), unsubscribed_at, excluded.unsubscribed_at)
 
 -- name: events
 SELECT
     e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
     e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
-    v.actor, v.reasons, v.rule_version
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
 FROM events AS e
 LEFT JOIN user_agents AS a ON a.digest = e.user_agent
 LEFT JOIN verdicts AS v ON v.event_id = e.id

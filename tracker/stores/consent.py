@@ -1,0 +1,150 @@
+"""Keeps no hit of a person who withdrew their consent: it adds to the batch's anonymous count, and to nothing else.
+
+Owns which hits those are, whichever comes first, the hit or the withdrawal. What a consent covers is `core.recipients`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Final
+
+from tracker.core.agents import classify
+from tracker.core.model import Actor, Consent, Event, EventType
+from tracker.core.recipients import Standing
+from tracker.core.status import Status, whole_fold
+
+from .database import Each, Row
+from .rows import judged_event, registration_in, standing_in
+
+Key = tuple[str, str]
+Person = tuple[str, str]
+"""Account and recipient."""
+
+_OPENED: Final = EventType.OPENED.value
+_REWRITTEN: Final = EventType.REWRITTEN.value
+
+
+def concerned(said: Iterable[Event]) -> Generator[Each, Sequence[Row], set[Key]]:
+    """The messages of everybody whose tracking ``said`` denies, to be locked: their hits may have to go."""
+    denials = [event for event in said if _denies(event)]
+    messages = sorted({_key(event) for event in denials if event.facts.message_id})
+    persons = {
+        (event.facts.account, event.facts.change.recipient)
+        for event in denials
+        if event.facts.change is not None and event.facts.change.recipient is not None
+    }
+    for account, _, _, detail in (yield Each("registrations", messages)):
+        registration = registration_in(detail)
+        if registration is not None and registration.recipient is not None:
+            persons.add((account, registration.recipient))
+    rows = yield Each("messages_of_recipients", sorted(persons))
+    return {(row[0], row[1]) for row in rows}
+
+
+def keeping(hits: Sequence[Event], statuses: Mapping[Key, Status]) -> Generator[Each, Sequence[Row], list[Event]]:
+    """Counts those of ``hits`` that may not be kept; returns the others."""
+    standings = yield from _standings(statuses[_key(event)] for event in hits)
+    refused = [
+        event for event in hits if _covered(statuses[_key(event)], standings, event.facts.type, event.occurred_at)
+    ]
+    # One that was kept before the withdrawal, and is delivered again now, stays what it is.
+    known = yield Each("known_events", sorted((event.id,) for event in refused))
+    kept = {bytes(row[0]) for row in known}
+    gone = {event.id: event for event in refused if event.id not in kept}
+    yield from _counting(
+        [
+            (id_, statuses[_key(event)], event.facts.type, verdict.actor, event.count)
+            for id_, event in gone.items()
+            if (verdict := classify(event.facts)) is not None
+        ]
+    )
+    return [event for event in hits if event.id not in gone]
+
+
+def withdrawing(
+    said: Sequence[Event], denied: Mapping[Person, Standing], statuses: Mapping[Key, Status]
+) -> Generator[Each, Sequence[Row], dict[Key, Status]]:
+    """Removes what was kept of hits that came after their person's withdrawal, in a batch before this one.
+
+    ``denied`` is what ``said`` says of persons. Returns the statuses of the messages that lost a hit.
+    """
+    registered = {_key(event) for event in said if event.facts.type == _REWRITTEN or _denies(event)}
+    candidates = {
+        key: status
+        for key, status in statuses.items()
+        if (key in registered or _person(status) in denied) and _has_hits(status)
+    }
+    standings = yield from _standings(candidates.values())
+    since = {key: at for key, status in candidates.items() if (at := _denied_since(status, standings)) is not None}
+    hits = yield Each("hits_since", sorted((*key, at) for key, at in since.items()))
+    gone = [
+        (bytes(id_), statuses[account, message_id], type_, Actor(actor), count)
+        for id_, account, message_id, type_, occurred_at, count, actor in hits
+        if _covered(statuses[account, message_id], standings, type_, occurred_at)
+    ]
+    ids = sorted((row[0],) for row in gone)
+    yield Each("remove_verdicts", ids)
+    yield Each("remove_events", ids)
+    yield from _counting(gone)
+    keys = sorted({(status.account, status.message_id) for _, status, *_ in gone})
+    rows = yield Each("events_of_messages", keys)
+    judged = [judged_event(row) for row in rows]
+    return {key: whole_fold(*key, [each for each in judged if _key(each[0]) == key]) for key in keys}
+
+
+def _counting(gone: Sequence[tuple[bytes, Status, str, Actor, int]]) -> Generator[Each, Sequence[Row], None]:
+    """Counts hits by batch; each is its id, its message's status, its type, who acted, and how often."""
+    added = yield Each("add_counted", sorted((id_,) for id_, *_ in gone))
+    fresh = {bytes(row[0]) for row in added}
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for id_, status, type_, actor, count in gone:
+        if id_ in fresh:
+            batch = status.registration.batch if status.registration else None
+            counts[status.account, batch or "", type_, actor.value] += count
+    yield Each("count_anonymous", sorted((*key, count) for key, count in counts.items()))
+
+
+def _standings(statuses: Iterable[Status]) -> Generator[Each, Sequence[Row], dict[Person, Standing]]:
+    persons = {person for status in statuses if (person := _person(status)) is not None}
+    rows = yield Each("standings", sorted(persons))
+    return {(row[0], row[1]): standing_in(row) for row in rows}
+
+
+def _covered(status: Status, standings: Mapping[Person, Standing], type_: str, occurred_at: int) -> bool:
+    """Whether a hit at that time may not be kept."""
+    person = _person(status)
+    if person is None:
+        return status.untracked_since is not None and occurred_at >= status.untracked_since
+    standing = standings.get(person)
+    if standing is None:
+        return False
+    return (standing.opens if type_ == _OPENED else standing.clicks).covers(occurred_at)
+
+
+def _denied_since(status: Status, standings: Mapping[Person, Standing]) -> int | None:
+    person = _person(status)
+    if person is None:
+        return status.untracked_since
+    standing = standings.get(person)
+    times = (standing.opens.first_denied_at, standing.clicks.first_denied_at) if standing else ()
+    return min((at for at in times if at is not None), default=None)
+
+
+def _denies(event: Event) -> bool:
+    change = event.facts.change
+    return change is not None and Consent.DENIED in (change.opens, change.clicks)
+
+
+def _has_hits(status: Status) -> bool:
+    counts = (status.opens, status.clicks)
+    return any(count.human or count.proxy or count.machine for count in counts)
+
+
+def _key(event: Event) -> Key:
+    return event.facts.account, event.facts.message_id
+
+
+def _person(status: Status) -> Person | None:
+    recipient = status.registration.recipient if status.registration else None
+    return None if recipient is None else (status.account, recipient)

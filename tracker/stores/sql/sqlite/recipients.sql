@@ -1,0 +1,121 @@
+-- What is known of recipients.
+
+-- name: registrations
+SELECT account, message_id, occurred_at, detail
+FROM events
+WHERE account = ? AND message_id = ? AND type = 'rewritten'
+
+-- name: effects
+-- What a message's events say of its recipient. The condition is that of the index.
+SELECT account, message_id, type, occurred_at, list, detail
+FROM events
+WHERE account = ? AND message_id = ? AND type IN ('unsubscribed', 'failed', 'complained', 'consent_changed')
+
+-- name: put_recipients
+-- min() and max() of two values are NULL when one of them is.
+INSERT INTO recipients (account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, reset_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (account, recipient, list) DO UPDATE SET
+    first_seen_at = coalesce(min(first_seen_at, excluded.first_seen_at), first_seen_at, excluded.first_seen_at),
+    last_seen_at = coalesce(max(last_seen_at, excluded.last_seen_at), last_seen_at, excluded.last_seen_at),
+    unsubscribed_at = coalesce(max(unsubscribed_at, excluded.unsubscribed_at), unsubscribed_at, excluded.unsubscribed_at),
+    reset_at = coalesce(max(reset_at, excluded.reset_at), reset_at, excluded.reset_at)
+
+-- name: put_standings
+INSERT INTO standings (
+    account, recipient,
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
+    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
+    clicks_first_denied_at
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (account, recipient) DO UPDATE SET
+    invalid_at = coalesce(max(invalid_at, excluded.invalid_at), invalid_at, excluded.invalid_at),
+    invalid_reset_at = coalesce(max(invalid_reset_at, excluded.invalid_reset_at), invalid_reset_at, excluded.invalid_reset_at),
+    complained_at = coalesce(max(complained_at, excluded.complained_at), complained_at, excluded.complained_at),
+    complained_reset_at = coalesce(max(complained_reset_at, excluded.complained_reset_at), complained_reset_at, excluded.complained_reset_at),
+    opens_granted_at = coalesce(max(opens_granted_at, excluded.opens_granted_at), opens_granted_at, excluded.opens_granted_at),
+    opens_unknown_at = coalesce(max(opens_unknown_at, excluded.opens_unknown_at), opens_unknown_at, excluded.opens_unknown_at),
+    opens_denied_at = coalesce(max(opens_denied_at, excluded.opens_denied_at), opens_denied_at, excluded.opens_denied_at),
+    opens_first_denied_at = coalesce(min(opens_first_denied_at, excluded.opens_first_denied_at), opens_first_denied_at, excluded.opens_first_denied_at),
+    clicks_granted_at = coalesce(max(clicks_granted_at, excluded.clicks_granted_at), clicks_granted_at, excluded.clicks_granted_at),
+    clicks_unknown_at = coalesce(max(clicks_unknown_at, excluded.clicks_unknown_at), clicks_unknown_at, excluded.clicks_unknown_at),
+    clicks_denied_at = coalesce(max(clicks_denied_at, excluded.clicks_denied_at), clicks_denied_at, excluded.clicks_denied_at),
+    clicks_first_denied_at = coalesce(min(clicks_first_denied_at, excluded.clicks_first_denied_at), clicks_first_denied_at, excluded.clicks_first_denied_at)
+
+-- name: standings
+SELECT
+    account, recipient,
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
+    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
+    clicks_first_denied_at
+FROM standings
+WHERE account = ? AND recipient = ?
+
+-- name: list_standings
+SELECT account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, reset_at
+FROM recipients
+WHERE account = ? AND recipient = ? AND list = ?
+
+-- name: lists_of_recipient
+SELECT account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, reset_at
+FROM recipients
+WHERE account = ? AND recipient = ?
+ORDER BY list
+
+-- name: messages_of_recipients
+SELECT account, message_id
+FROM messages
+WHERE account = ? AND recipient = ?
+
+-- name: messages_by_rfc822_id
+SELECT rfc822_message_id, message_id
+FROM messages
+WHERE account = ? AND rfc822_message_id = ?
+ORDER BY rewritten_at
+
+-- name: add_reported
+-- The ids that come back are those of events that were not reported before.
+INSERT INTO reported_events (account, reporter, reported_id, event_id)
+VALUES (?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+RETURNING event_id
+
+-- name: reported
+SELECT event_id
+FROM reported_events
+WHERE account = ? AND reporter = ? AND reported_id = ?
+
+-- name: known_events
+SELECT id FROM events WHERE id = ?
+
+-- name: hits_since
+SELECT e.id, e.account, e.message_id, e.type, e.occurred_at, e.count, v.actor
+FROM events AS e
+JOIN verdicts AS v ON v.event_id = e.id
+WHERE e.account = ? AND e.message_id = ? AND e.occurred_at >= ?
+
+-- name: remove_events
+DELETE FROM events WHERE id = ?
+
+-- name: remove_verdicts
+DELETE FROM verdicts WHERE event_id = ?
+
+-- name: events_of_messages
+SELECT
+    e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
+    e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
+FROM events AS e
+LEFT JOIN user_agents AS a ON a.digest = e.user_agent
+LEFT JOIN verdicts AS v ON v.event_id = e.id
+WHERE e.account = ? AND e.message_id = ?
+
+-- name: add_counted
+-- The ids that come back were not counted yet.
+INSERT INTO counted_hits (id) VALUES (?) ON CONFLICT DO NOTHING RETURNING id
+
+-- name: count_anonymous
+INSERT INTO anonymous_hits (account, batch, type, actor, count)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (account, batch, type, actor) DO UPDATE SET count = count + excluded.count
