@@ -45,6 +45,7 @@ class Settings:
     link_text_urls: LinkTextRule
     transactional_clicks: bool
     pixel_position: PixelPosition
+    webhook_private_addresses: bool
     spool_max_bytes: int
     drain_s: float
     node: str
@@ -175,6 +176,10 @@ OPTIONS: Final = (
     Option(
         "PIXEL_POSITION", _one_of(PixelPosition), "bottom",
         "`bottom`, `top`, `both`, or `placeholder` (where `{{open_pixel}}` stands)",
+    ),
+    Option(
+        "WEBHOOK_PRIVATE_ADDRESSES", _flag, "false",
+        "whether webhooks may go to private addresses, and without TLS: for receivers on the same network",
     ),
     Option("SPOOL_MAX_BYTES", _whole(1 << 20), str(1 << 30), "largest size of one process's spool file"),
     Option("DRAIN_S", _seconds, "1", "seconds that a stopping service still accepts requests while it is not ready"),

@@ -51,6 +51,16 @@ RELAYED: Final = Counter("tracker_relayed", "Rows that the store committed and t
 RELAY_FAILURES: Final = Counter("tracker_relay_failures", "Batches that the store did not take, to be tried again.")
 RELAY_REJECTED: Final = Counter("tracker_relay_rejected", "Rows that the store can never take, put aside in the spool.")
 
+REPORTS: Final = Counter(
+    "tracker_reports", "Events that mail servers and providers reported, by reporter and whether a message was found.",
+    ["reporter", "found"],
+)  # fmt: skip
+WEBHOOKS_DELIVERED: Final = Counter("tracker_webhooks_delivered", "Stage changes that a webhook's receiver took.")
+WEBHOOKS_FAILED: Final = Counter("tracker_webhooks_failed", "Attempts that it did not take, to be made again.")
+WEBHOOKS_DEAD: Final = Counter(
+    "tracker_webhooks_dead", "Stage changes given up on after three days: tracker webhooks dead lists them."
+)
+
 
 def exposition() -> tuple[bytes, int, dict[str, str]]:
     """The metrics of this process, or of all workers where they share a directory: body, status and headers."""

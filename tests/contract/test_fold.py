@@ -75,7 +75,7 @@ async def check(database: Database, account: str, events: list[Event], batches: 
 
 
 def recipients(events: Iterable[Event]) -> dict[tuple[str, str], tuple[int | None, int | None]]:
-    """By recipient and list: when first registered, and when first unsubscribed, from all pairs of events."""
+    """By recipient and list: when first registered, and when last unsubscribed, from all pairs of events."""
     seen, left = defaultdict[tuple[str, str], list[int]](list), defaultdict[tuple[str, str], list[int]](list)
     for first in events:
         registration = first.facts.registration
@@ -86,4 +86,4 @@ def recipients(events: Iterable[Event]) -> dict[tuple[str, str], tuple[int | Non
             facts = second.facts
             if facts.type == EventType.UNSUBSCRIBED and facts.message_id == first.facts.message_id:
                 left[registration.recipient, facts.list or registration.list].append(second.occurred_at)
-    return {key: (min(seen[key], default=None), min(left[key], default=None)) for key in {*seen, *left}}
+    return {key: (min(seen[key], default=None), max(left[key], default=None)) for key in {*seen, *left}}

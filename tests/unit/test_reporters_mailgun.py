@@ -40,7 +40,7 @@ COMMON: dict[str, Any] = {
     "user-variables": {"my_var_1": "Mailgun Variable #1", "my-var-2": "awesome"},
     "tags": ["my_tag_1"],
 }
-PERMANENT = {
+PERMANENT: dict[str, Any] = {
     "event": "failed",
     "severity": "permanent",
     "reason": "bounce",
@@ -52,7 +52,7 @@ PERMANENT = {
         "description": "",
     },
 }
-SUPPRESSED = {
+SUPPRESSED: dict[str, Any] = {
     "event": "failed",
     "severity": "permanent",
     "reason": "suppress-bounce",
@@ -62,17 +62,17 @@ SUPPRESSED = {
         "description": "Not delivering to previously bounced address",
     },
 }
-TEMPORARY = {
+TEMPORARY: dict[str, Any] = {
     "event": "failed",
     "severity": "temporary",
     "reason": "generic",
     "delivery-status": {"code": 452, "message": "4.2.2 The email account is over quota", "retry-seconds": 600},
 }
-REJECTED = {
+REJECTED: dict[str, Any] = {
     "event": "rejected",
     "reject": {"reason": "Sandbox subdomains are for test purposes only", "description": ""},
 }
-SAMPLES = [
+SAMPLES: list[dict[str, Any]] = [
     {"event": "accepted"},
     {"event": "delivered", "delivery-status": {"code": 250, "message": "OK", "tls": True}},
     PERMANENT,

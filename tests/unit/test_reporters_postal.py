@@ -88,10 +88,7 @@ SAMPLES = [SENT, DELAYED, FAILED, HELD, SUPPRESSED, BOUNCED, CLICKED, DNS]
 def signed(value: Any, which: int = 0, names: tuple[str, ...] = BOTH) -> HookRequest:
     body = value if isinstance(value, bytes) else dumped(value)
     hashes = {"x-postal-signature": SHA1(), "x-postal-signature-256": SHA256()}
-    headers = {
-        name: base64.b64encode(rsa_key(which).sign(body, PKCS1v15(), hashes[name])).decode()  # type: ignore[arg-type]
-        for name in names
-    }
+    headers = {name: base64.b64encode(rsa_key(which).sign(body, PKCS1v15(), hashes[name])).decode() for name in names}
     return request(body, headers)
 
 

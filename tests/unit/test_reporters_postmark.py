@@ -8,7 +8,6 @@ from hypothesis import given
 from provider_samples import MESSAGE_ID, TRACKER_ID, any_json, changed, dumped, list_or_invalid, read, refused, request
 
 from tracker.core.errors import InvalidRequest
-from tracker.core.model import Delivery
 from tracker.reporters import Clues, HookRequest, postmark
 
 SECRET = "tracker:a long password: with a colon, and é"
@@ -170,7 +169,7 @@ def test_check_secret() -> None:
         "user:short",
         "user:with\na newline in it",
     ):
-        with pytest.raises(ValueError, match="password|USER:PASSWORD"):
+        with pytest.raises(ValueError, match=r"password|USER:PASSWORD"):
             postmark.check_secret(bad)
 
 

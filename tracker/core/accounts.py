@@ -22,12 +22,12 @@ from .tokens import DEFAULT_ACCOUNT
 from .urls import LinkRules, plain_host
 
 AccountName = Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")]
-_Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?:\*\.)?[^\s/:*@]+\Z")]
-_Piece = Annotated[str, Meta(min_length=1, max_length=128)]
+_Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?:\*\.)?[^\s\x00/:*@]+\Z")]
+_Piece = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00]*\Z")]
 _Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 _Lines = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*\Z")]
-_ParamName = Annotated[str, Meta(min_length=1, max_length=64)]
-_ParamValue = Annotated[str, Meta(max_length=256)]
+_ParamName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00]*\Z")]
+_ParamValue = Annotated[str, Meta(max_length=256, pattern=r"^[^\x00]*\Z")]
 _Kept = TypeVar("_Kept", "ApiKey", "Hook")
 
 
@@ -84,7 +84,14 @@ class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         """What of it concerns rewriting."""
         hosts = frozenset(_plain_pattern(host) for host in self.excluded_hosts)
         pieces = tuple(piece.lower() for piece in self.one_use_links)
-        return Policy(LinkRules(hosts, pieces), self.link_text_urls, self.pixel_position, text_links=self.text_part)
+        return Policy(
+            LinkRules(hosts, pieces),
+            self.link_text_urls,
+            self.pixel_position,
+            text_links=self.text_part,
+            sender_name=self.sender_name,
+            postal_address=self.postal_address,
+        )
 
     def tracks(
         self, asked: Tracks, message_class: MessageClass, call: tuple[Consent, Consent], kept: tuple[Consent, Consent]
@@ -136,7 +143,21 @@ class Account(msgspec.Struct, frozen=True):
 
     name: str
     origin: str
-    """``https://HOST`` or ``https://HOST:PORT``, no two accounts the same."""
+    """``https://HOST`` or ``https://HOST:PORT``."""
+
+    @property
+    def host(self) -> str:
+        """Where its links lead, in the spelling that hosts are compared in: no two accounts have the same."""
+        return _plain_authority(urlsplit(self.origin).netloc)
+
+
+def _plain_authority(authority: str) -> str:
+    """``HOST`` or ``HOST:PORT`` in lower case, without a dot at the end of the host and without a default port."""
+    host, colon, port = authority.lower().rpartition(":")
+    if not colon or port.endswith("]"):
+        return authority.lower().removesuffix(".")
+    host = host.removesuffix(".")
+    return host if port in ("", "80", "443") else f"{host}:{port}"
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -183,18 +204,17 @@ class Directory:
         self._settings = dict(settings or {})
         self._defaults = defaults or AccountSettings()
         self._by_host = {
-            urlsplit(account.origin).netloc: account.name
-            for account in self.accounts.values()
-            if account.name != DEFAULT_ACCOUNT
+            account.host: account.name for account in self.accounts.values() if account.name != DEFAULT_ACCOUNT
         }
+
+    @property
+    def has_hosts(self) -> bool:
+        """Whether it matters to which host a link leads: any account but the default one has its own."""
+        return bool(self._by_host)
 
     def at(self, host: bytes) -> str:
         """The account whose links lead to ``host``, a Host header; `DEFAULT_ACCOUNT` where it is nobody else's."""
-        if not self._by_host:
-            return DEFAULT_ACCOUNT
-        name, _, port = host.decode("latin-1").lower().partition(":")
-        name = name.removesuffix(".")
-        return self._by_host.get(name if port in ("", "80", "443") else f"{name}:{port}", DEFAULT_ACCOUNT)
+        return self._by_host.get(_plain_authority(host.decode("latin-1")), DEFAULT_ACCOUNT)
 
     def settings(self, account: str) -> AccountSettings:
         """The settings of ``account``."""

@@ -46,6 +46,14 @@ class MessageConflict(TrackerError):
     """The message_id is already registered for another recipient or batch."""
 
 
+class AlreadyThere(TrackerError):
+    """There is one already."""
+
+
+class NotThere(TrackerError):
+    """There is no such thing."""
+
+
 class NotAuthentic(TrackerError):
     """The request does not come from whom it says it comes from: its signature does not verify."""
 

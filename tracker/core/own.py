@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from .errors import InvalidToken
-from .tokens import Purpose, Token, TokenCodec
+from .tokens import DEFAULT_ACCOUNT, Purpose, Token, TokenCodec
 
 
 class Placeholder:
@@ -31,14 +31,15 @@ OPEN_PIXEL: Final = Placeholder("open_pixel")
 
 
 class OwnLinks:
-    """The links below one tracking origin (``https://host``, no slash at the end) that we have signed.
+    """The links below one tracking origin (``https://host``, no slash at the end) that we have signed for its account.
 
     They are ours however the scheme and the host are spelled, and whatever was put behind the token: what
     they do is the same.
     """
 
-    def __init__(self, codec: TokenCodec, origin: str) -> None:
+    def __init__(self, codec: TokenCodec, origin: str, account: str = DEFAULT_ACCOUNT) -> None:
         self._codec = codec
+        self._account = account
         self.origin = origin
         self._host = origin.partition("//")[2]
         port = "" if self._host.rpartition(":")[2].isdecimal() else "(?::443|:80)?"
@@ -64,7 +65,7 @@ class OwnLinks:
 
     def _verify(self, match: re.Match[str]) -> Token | None:
         try:
-            return self._codec.verify(_PURPOSES[match[1]], match[2])
+            return self._codec.verify(_PURPOSES[match[1]], match[2], self._account)
         except InvalidToken:
             return None
 

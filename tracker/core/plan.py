@@ -72,6 +72,9 @@ class Policy:
     pixel: PixelPosition = PixelPosition.BOTTOM
     text_links: bool = True
     """Whether links in the text part are tracked, too."""
+    sender_name: str = ""
+    postal_address: str = ""
+    """The sender's, in the footer; lines end with a line feed."""
 
 
 @dataclass(frozen=True, slots=True)

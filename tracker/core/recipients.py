@@ -36,6 +36,11 @@ class ConsentTimes(msgspec.Struct):
             return Consent.DENIED
         return Consent.UNKNOWN if at is None else value
 
+    @property
+    def changed_at(self) -> int | None:
+        """When anything was said last."""
+        return _latest(self.granted_at, self.unknown_at, self.denied_at)
+
     def covers(self, occurred_at: int) -> bool:
         """Whether a hit at ``occurred_at`` may not be kept: it came after a denial, and before any later change."""
         if self.first_denied_at is None or occurred_at < self.first_denied_at:

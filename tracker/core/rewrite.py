@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from html import escape
 from typing import Final
 
 import msgspec
@@ -18,15 +19,13 @@ from .edits import Edit, Found, Notice, Plan, Slot
 from .headers import message_headers
 from .own import OwnLinks
 from .plan import Options, Planner, Policy, Tracks, placeholders
-from .tokens import Message, MessageTokens, Purpose, TokenCodec
+from .tokens import DEFAULT_ACCOUNT, Message, Purpose, TokenCodec
 from .urls import Reason
 
 GMAIL_LIMIT_BYTES: Final = 102_400
 """Gmail hides what comes after about 102 kB of HTML: the footer and a pixel at the bottom among it."""
 
 _PIXEL = '<img src="{}" width="1" height="1" alt="" role="presentation" style="display:block;border:0">'
-_HTML_FOOTER = '<p style="margin:16px 0;text-align:center;font-size:12px"><a href="{}">Unsubscribe</a></p>'
-_TEXT_FOOTER = "Unsubscribe: {}"
 _FAILED = Notice("rewrite_failed", "this part could not be rewritten: it is as it was, but for its placeholders")
 
 
@@ -56,13 +55,17 @@ class Rewritten(msgspec.Struct, frozen=True):
 
 
 class Rewriter:
-    """Rewrites for one tracking origin (``https://host``, no slash at the end), under the settings' policy."""
+    """Rewrites messages of one account, for its tracking origin (``https://host``, no slash at the end)."""
 
-    def __init__(self, codec: TokenCodec, origin: str, policy: Policy | None = None) -> None:
+    def __init__(
+        self, codec: TokenCodec, origin: str, policy: Policy | None = None, account: str = DEFAULT_ACCOUNT
+    ) -> None:
         self.codec = codec
         self.origin = origin
         self.policy = policy or Policy()
-        self.own = OwnLinks(codec, origin)
+        self.account = account
+        self.own = OwnLinks(codec, origin, account)
+        self.footer = _Footer(self.policy)
 
     def prepare(self, html: str | None, text: str | None, options: Options | None = None) -> Template:
         """Parse the bodies of a message, for any number of recipients."""
@@ -95,7 +98,7 @@ class Template:
         if (tracks, again) not in self._plans:
             self._plans[tracks, again] = self._plan_bodies(tracks, again)
         html, text = self._plans[tracks, again]
-        urls = _Urls(self._rewriter.origin, self._rewriter.codec.tokens_for(message), self._options.list)
+        urls = _Urls(self._rewriter, message, self._options.list)
         new_html = html.splice(urls.fill) if html else None
         new_text = text.splice(urls.fill) if text else None
         # What is in force: a text has no pixel, and a part that could not be rewritten has no tracked links either.
@@ -143,14 +146,31 @@ def _size_warnings(before: str | None, after: str | None) -> Iterator[Notice]:
         )
 
 
+class _Footer:
+    """The unsubscribe link for a body that has no place for it, below who the mail is from, as far as that is known."""
+
+    def __init__(self, policy: Policy) -> None:
+        lines = (policy.sender_name, *policy.postal_address.split("\n"))
+        self._lines = [line.strip() for line in lines if line.strip()]
+        self._sender = "".join(f"{escape(line)}<br>" for line in self._lines)
+
+    def html(self, url: str) -> str:
+        style = "margin:16px 0;text-align:center;font-size:12px"
+        return f'<p style="{style}">{self._sender}<a href="{url}">Unsubscribe</a></p>'
+
+    def text(self, url: str, newline: str) -> str:
+        return newline.join([*self._lines, f"Unsubscribe: {url}"])
+
+
 class _Urls:
     """The signed links of one message, as they are spliced in and reported."""
 
-    def __init__(self, origin: str, tokens: MessageTokens, list_: str) -> None:
-        self.tokens = tokens
-        self._origin = origin
-        self.open = f"{origin}/o/{tokens.open()}.gif"
-        self.unsubscribe = f"{origin}/u/{tokens.unsubscribe(list_)}"
+    def __init__(self, rewriter: Rewriter, message: Message, list_: str) -> None:
+        self.tokens = rewriter.codec.tokens_for(message)
+        self._origin = rewriter.origin
+        self._footer = rewriter.footer
+        self.open = f"{self._origin}/o/{self.tokens.open()}.gif"
+        self.unsubscribe = f"{self._origin}/u/{self.tokens.unsubscribe(list_)}"
         self._clicks: dict[int, str] = {}
 
     def fill(self, edit: Edit) -> str:
@@ -166,9 +186,9 @@ class _Urls:
             case Slot.TOP_PIXEL:
                 return _PIXEL.format(f"{self._origin}/o/{self.tokens.open(1)}.gif")
             case Slot.HTML_FOOTER:
-                return edit.literal + _HTML_FOOTER.format(self.unsubscribe) + edit.literal
+                return edit.literal + self._footer.html(self.unsubscribe) + edit.literal
             case Slot.TEXT_FOOTER:
-                return edit.literal * 2 + _TEXT_FOOTER.format(self.unsubscribe) + edit.literal
+                return edit.literal * 2 + self._footer.text(self.unsubscribe, edit.literal) + edit.literal
             case Slot.LITERAL:
                 return edit.literal
 

@@ -96,11 +96,11 @@ class Packed(NamedTuple):
 class TokenCodec:
     """Signs with the last of the keys and verifies with all of them.
 
-    ``keys`` are secrets of 32 bytes or more, oldest first; raises `ConfigError` otherwise. ``accounts`` are
-    those that tokens are accepted for.
+    ``keys`` are secrets of 32 bytes or more, oldest first; raises `ConfigError` otherwise. What signs is derived from
+    them, for each account and purpose something else.
     """
 
-    def __init__(self, keys: Sequence[bytes], accounts: Sequence[str] = (DEFAULT_ACCOUNT,)) -> None:
+    def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys:
             raise ConfigError("there is no signing key")
         if any(len(key) < MIN_KEY_BYTES for key in keys):
@@ -108,7 +108,6 @@ class TokenCodec:
         self._keys = [Key(key) for key in keys]
         # Two keys may share an id; then both are tried.
         self._by_id = {key.id: [k for k in self._keys if k.id == key.id] for key in self._keys}
-        self._accounts = frozenset(accounts)
         self._batch_key = self._keys[-1].derive("BATCH")
 
     def batch_tag(self, account: str, batch: str) -> bytes:
@@ -123,8 +122,11 @@ class TokenCodec:
         """The tokens of one message, signed with the newest key."""
         return MessageTokens(self, self._keys[-1], message)
 
-    def verify(self, purpose: Purpose, token: str) -> Token:
-        """What ``token`` says, if it was signed for ``purpose``; raises `InvalidToken`, which tells no reason."""
+    def verify(self, purpose: Purpose, token: str, account: str | None = DEFAULT_ACCOUNT) -> Token:
+        """What ``token`` says, if it was signed for ``purpose`` and ``account``; raises `InvalidToken`, with no reason.
+
+        None takes any account: for whoever may look into all of them.
+        """
         if len(token) > MAX_TOKEN_CHARS:
             raise InvalidToken
         try:
@@ -132,19 +134,19 @@ class TokenCodec:
             text, signature = encoded[:-SIGNATURE_CHARS], encoded[-SIGNATURE_CHARS:]
             # Lenient, but what it passes over is signed as well: a payload verifies in one spelling only.
             payload = a2b_base64(text.translate(_FROM_URL_SAFE) + b"==")
-            account = _account(payload)
+            signer = _account(payload)
         except (ValueError, IndexError):
             raise InvalidToken from None
-        if payload[0] != VERSION << 4 | purpose or account not in self._accounts:
+        if payload[0] != VERSION << 4 | purpose or account not in (signer, None):
             raise InvalidToken
         for key in self._by_id.get(payload[1], ()):
             # Compared as characters, in constant time: decoding the signature first would let junk in it pass.
-            if hmac.compare_digest(key.sign(purpose, account, text), signature):
+            if hmac.compare_digest(key.sign(purpose, signer, text), signature):
                 break
         else:
             raise InvalidToken
         try:
-            return _decode(purpose, account, payload)
+            return _decode(purpose, signer, payload)
         except (ValueError, IndexError, zlib.error):  # signed by us, yet not ours to read: a later layout
             raise InvalidToken from None
 

@@ -95,7 +95,7 @@ def seconds(value: object) -> int | None:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return round(number * 1_000_000) if 0 < number <= _LAST_SECOND else None
+    return round(number * 1_000_000) if 1 <= number <= _LAST_SECOND else None
 
 
 def iso(value: object) -> int | None:

@@ -91,7 +91,7 @@ def _key(secret: str) -> rsa.RSAPublicKey:
 
 
 def _verify(request: HookRequest, key: rsa.RSAPublicKey) -> None:
-    # Versions before 3 have the first header alone. Where both stand, the better one decides.
+    # Versions before 3.2 send the SHA-1 header alone. Where both stand, the better one decides.
     algorithm: HashAlgorithm = SHA256()
     signature = request.headers.get("x-postal-signature-256")
     if signature is None:

@@ -1,21 +1,15 @@
-"""What the API answers: shapes, and how they are made from the core's values.
+"""What the API answers: shapes.
 
 Owns the field names of answers. Must not decide anything that the core could.
 """
 
 from __future__ import annotations
 
-import datetime
-from typing import TypeVar
-from uuid import UUID
-
 import msgspec
 
-from tracker.core.model import Actor, Event, MessageClass, Verdict
-from tracker.core.rewrite import Link, Rewritten
-from tracker.core.status import Counts, Status
-
-_T = TypeVar("_T")
+from tracker.core.model import Actor, Consent, MessageClass, Suppression
+from tracker.core.rewrite import Link
+from tracker.core.status import Counts
 
 
 class TrackAnswer(msgspec.Struct):
@@ -100,6 +94,16 @@ class DeliveryAnswer(msgspec.Struct):
     reason: str | None
 
 
+class ChangeAnswer(msgspec.Struct):
+    """What changed for a recipient; null: that stayed as it was."""
+
+    recipient: str | None
+    opens: Consent | None
+    clicks: Consent | None
+    resets: tuple[Suppression, ...]
+    reason: str | None
+
+
 class EventAnswer(msgspec.Struct):
     """One event: the facts, and beside them who acted and why we think so."""
 
@@ -121,6 +125,10 @@ class EventAnswer(msgspec.Struct):
     network: str | None
     registration: RegistrationAnswer | None
     delivery: DeliveryAnswer | None
+    reporter: str | None
+    event_id: str | None
+    """The reporter's own id of the event."""
+    change: ChangeAnswer | None
     actor: Actor | None
     reasons: tuple[str, ...]
     rule_version: int | None
@@ -131,6 +139,81 @@ class EventsAnswer(msgspec.Struct):
 
     events: list[EventAnswer]
     next: str | None
+
+
+class StageChange(msgspec.Struct):
+    """A message's stage changed: what it is now, and what it was; null where the message was not known."""
+
+    sequence: int
+    message_id: str
+    batch: str | None
+    recipient: str | None
+    stage: str
+    previous_stage: str | None
+    label: str | None
+    last_action: str
+    status: str | None
+    correction: bool
+    """Whether the stage moved back."""
+    changed_at: str
+
+
+class ChangesAnswer(msgspec.Struct):
+    """``GET /v1/changes``: a page; the ``after`` to go on with, also after an empty one; whether there is more now."""
+
+    changes: list[StageChange]
+    next: str
+    more: bool
+
+
+class RecipientConsent(msgspec.Struct):
+    """What a recipient said about tracking."""
+
+    opens: Consent
+    clicks: Consent
+
+
+class ListAnswer(msgspec.Struct):
+    """A recipient on one list."""
+
+    list: str
+    first_seen_at: str | None
+    last_seen_at: str | None
+    unsubscribed: bool
+    unsubscribed_at: str | None
+
+
+class RecipientAnswer(msgspec.Struct):
+    """``POST /v1/recipients/lookup``: what is known of a recipient. Nothing known: nothing stands against writing."""
+
+    recipient: str
+    state: str
+    """``active``, ``invalid`` or ``complained``."""
+    invalid_at: str | None
+    complained_at: str | None
+    consent: RecipientConsent
+    lists: list[ListAnswer]
+
+
+class RecordedEvent(msgspec.Struct):
+    """What was recorded of a report."""
+
+    message_id: str
+    type: str
+
+
+class ReportAnswer(msgspec.Struct):
+    """``POST /v1/events/report`` and the providers' hooks: what is on disk now."""
+
+    recorded: list[RecordedEvent]
+    unmatched: int
+    """How many reported events are of no message that is known here."""
+
+
+class AcceptedAnswer(msgspec.Struct):
+    """``POST /v1/events``: how many events are on disk now."""
+
+    accepted: int
 
 
 class FieldError(msgspec.Struct):
@@ -148,6 +231,10 @@ class Problem(msgspec.Struct, omit_defaults=True):
     status: int
     detail: str
     errors: list[FieldError] | None = None
+    found: dict[str, str] | None = None
+    """What a report says that was not recognised."""
+    kept_as: str | None = None
+    """The file, in ``unrecognised/`` of the data dir, that keeps it."""
 
 
 class BatchErrorAnswer(msgspec.Struct):
@@ -155,78 +242,3 @@ class BatchErrorAnswer(msgspec.Struct):
 
     message_id: str
     error: Problem
-
-
-def moment(microseconds: int) -> str:
-    """A time as RFC 3339 in UTC, to the microsecond."""
-    time = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=microseconds)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def rewrite_answer(rewritten: Rewritten) -> RewriteAnswer:
-    """A rewritten message."""
-    return RewriteAnswer(
-        message_id=rewritten.message_id,
-        html=rewritten.html,
-        text=rewritten.text,
-        headers=rewritten.headers,
-        track=TrackAnswer(*rewritten.track),
-        open_url=rewritten.open_url,
-        unsubscribe_url=rewritten.unsubscribe_url,
-        links=rewritten.links,
-        warnings=[NoticeAnswer(*notice) for notice in rewritten.warnings],
-    )
-
-
-_TIMES = tuple(name for name in MessageAnswer.__struct_fields__ if name.endswith("_at"))
-
-
-def message_answer(status: Status) -> MessageAnswer:
-    """The status of a message."""
-    times = {name: getattr(status, name) for name in _TIMES}
-    return MessageAnswer(
-        message_id=status.message_id,
-        batch=status.registration.batch if status.registration else None,
-        recipient=status.registration.recipient if status.registration else None,
-        stage=status.stage.name.lower(),
-        label=status.label,
-        last_action=status.last_action,
-        status=status.failure,
-        opens=status.opens,
-        clicks=status.clicks,
-        links=[LinkClicks(index, url, clicks) for (index, url), clicks in sorted(status.links.items())],
-        **{name: None if at is None else moment(at) for name, at in times.items()},
-    )
-
-
-def event_answer(event: Event, verdict: Verdict | None) -> EventAnswer:
-    """One event, with the verdict on it."""
-    facts = event.facts
-    return EventAnswer(
-        id=str(UUID(bytes=event.id)),
-        type=facts.type,
-        occurred_at=moment(event.occurred_at),
-        last_at=moment(event.last_at),
-        recorded_at=moment(event.recorded_at),
-        count=event.count,
-        node=event.node,
-        link=facts.link,
-        url=facts.url,
-        list=facts.list,
-        user_agent=facts.user_agent,
-        accept=facts.accept,
-        purpose=facts.purpose,
-        address=facts.address,
-        source=facts.source.hex() if facts.source else None,
-        network=facts.network,
-        registration=_same_fields(facts.registration, RegistrationAnswer) if facts.registration else None,
-        delivery=_same_fields(facts.delivery, DeliveryAnswer) if facts.delivery else None,
-        actor=verdict.actor if verdict else None,
-        reasons=verdict.reasons if verdict else (),
-        rule_version=verdict.rule_version if verdict else None,
-    )
-
-
-def _same_fields(value: msgspec.Struct, shape: type[_T]) -> _T:
-    """``value`` as a struct with the same fields: in the spool they are an array, for callers an object."""
-    return shape(**msgspec.structs.asdict(value))

@@ -10,9 +10,10 @@ import gc
 import logging
 import multiprocessing
 import os
+import secrets
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -21,20 +22,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tracker import config, datadir, logs
 from tracker.config import Settings
+from tracker.core.accounts import Directory
 from tracker.core.errors import ConfigError, SpoolUnavailable, StoreUnavailable
-from tracker.core.plan import Policy
 from tracker.core.rewrite import Rewriter
 from tracker.core.tokens import TokenCodec
-from tracker.core.urls import LinkRules
+from tracker.deliver import Deliverer
+from tracker.directory import Watch, default_settings
+from tracker.outgoing import Outgoing
 from tracker.relay import Relay
 from tracker.spool import Spool
 from tracker.stores import Store
+from tracker.stores.accounts import Accounts
+from tracker.stores.outbox import Outbox
 from tracker.stores.postgres import Postgres
 from tracker.stores.sqlite import Sqlite
 
-from .api import Api
+from . import api
+from .callers import Callers
 from .edge import ClientAddresses, Edge
+from .operations import Operations
 from .pages import Pages
+from .recipients import Recipients
+from .records import Records
+from .registry import Registry
+from .reports import Finder, Reports
+from .rewriting import Rewriters, Rewriting
+from .settings import AccountSettingsApi
+from .unrecognised import UnrecognisedReports
 
 LAST_RELAY_S: Final = 3.0
 """How long a stopping process still moves events to the store; what remains waits in the spool."""
@@ -49,9 +63,11 @@ def open_store(settings: Settings) -> Store:
 
 
 def build_rewriter(settings: Settings) -> Rewriter:
-    """The rewriter as the settings want it. ``settings`` are complete: `datadir.prepare` was called."""
-    rules = LinkRules(settings.excluded_hosts, settings.one_use_links)
-    policy = Policy(rules, settings.link_text_urls, settings.pixel_position)
+    """The rewriter of the default account as the process's settings want it, for a look without the store.
+
+    ``settings`` are complete: `datadir.prepare` was called.
+    """
+    policy = default_settings(settings).policy()
     return Rewriter(TokenCodec(settings.signing_keys), settings.base_url, policy)
 
 
@@ -79,22 +95,42 @@ class Service:
     """One process of the service, as an ASGI application. ``settings`` are complete: `datadir.prepare` was called."""
 
     def __init__(self, settings: Settings) -> None:
-        rewriter = build_rewriter(settings)
-        codec = rewriter.codec
+        codec = TokenCodec(settings.signing_keys)
         self._settings = settings
         self._store = open_store(settings)
         self._spool = Spool(spool_directory(settings), node=settings.node, max_bytes=settings.spool_max_bytes)
         self._relay = Relay(self._spool, self._store)
-        self._api = Api(
-            api_key=settings.api_key,
-            rewriter=rewriter,
-            spool=self._spool,
-            store=self._store,
-            transactional_clicks=settings.transactional_clicks,
-        )
+        self._outgoing = Outgoing(private_allowed=settings.webhook_private_addresses)
+        self._accounts = Accounts(self._store.database)
+        self._watch = Watch(self._accounts, settings)
+        self._deliverer = Deliverer(Outbox(self._store.database), self._outgoing, owner=secrets.token_hex(8))
+        self._operations = Operations(self._spool)
         clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"))
         self._edge: ASGIApp = Edge(
-            self._api.app(), codec=codec, spool=self._spool, clients=clients, pages=Pages(settings.sender_name)
+            self._api(codec),
+            codec=codec,
+            directory=self._directory,
+            spool=self._spool,
+            clients=clients,
+            pages=Pages(),
+        )
+
+    def _directory(self) -> Directory:
+        return self._watch.current
+
+    def _api(self, codec: TokenCodec) -> ASGIApp:
+        callers = Callers(self._directory)
+        unrecognised = UnrecognisedReports(self._settings.data_dir / "unrecognised")
+        finder = Finder(codec, self._store)
+        return api.build(
+            [
+                Rewriting(callers, Rewriters(codec, self._directory), self._spool, Registry(self._store)),
+                Reports(callers, self._directory, self._spool, finder, unrecognised, self._outgoing.get),
+                Recipients(callers, self._spool, self._store),
+                Records(callers, self._store),
+                AccountSettingsApi(callers, self._accounts, self._watch),
+                self._operations,
+            ]
         )
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -111,10 +147,11 @@ class Service:
             logger.error("cannot start: %s", error, extra={"action": "start_failed"})
             await send({"type": "lifespan.startup.failed", "message": ""})  # the server would log it once more
             return
-        relaying = asyncio.create_task(self._relay.run(), name="relay")
+        work = (self._relay.run(), self._watch.run(), self._deliverer.run())
+        tasks = [asyncio.create_task(each) for each in work]
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._stop(relaying)
+        await self._stop(tasks)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
@@ -127,21 +164,24 @@ class Service:
         except ConfigError:
             await self._spool.close()
             raise
+        await self._watch.load()
         _spare_the_collector()
         _drain_on_sigterm(self._settings.drain_s, self._begin_drain)
         _stop_without_parent()
 
-    async def _stop(self, relaying: asyncio.Task[None]) -> None:
+    async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         self._begin_drain()
-        relaying.cancel()
-        await asyncio.wait([relaying])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await self._outgoing.close()
         await self._relay.drain(LAST_RELAY_S)
         await self._spool.close()
         await self._store.close()
 
     def _begin_drain(self) -> None:
-        if not self._api.draining:
-            self._api.draining = True
+        if not self._operations.draining:
+            self._operations.draining = True
             self._edge = _closing(self._edge)
 
 

@@ -16,14 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tracker import metrics
 from tracker.core import addresses
+from tracker.core.accounts import Directory
 from tracker.core.errors import InvalidToken, SpoolUnavailable
-from tracker.core.model import EventType, Facts
-from tracker.core.tokens import Purpose, Token, TokenCodec
+from tracker.core.model import Consent, EventType, Facts, RecipientChange
+from tracker.core.tokens import DEFAULT_ACCOUNT, Purpose, Token, TokenCodec
 from tracker.core.urls import location
 from tracker.spool import Spool
 
 from .bodies import answer_after_body
-from .pages import PUBLIC_HEADERS, Headers, Page, Pages
+from .pages import PUBLIC_HEADERS, Headers, Page, Pages, SenderPages
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of 1x1 pixels."""
@@ -31,6 +32,9 @@ GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAA
 MAX_USER_AGENT_CHARS: Final = 512
 MAX_HEADER_CHARS: Final = 128
 """Of the Accept and prefetch headers: what is stored is cut to these lengths."""
+
+STOP_TRACKING: Final = "/stop-tracking"
+"""Behind an unsubscribe link: keep the mail, stop the tracking."""
 
 _PREFETCH_HEADERS: Final = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
 _DAY_US: Final = 86_400_000_000
@@ -42,6 +46,7 @@ _UNSUBSCRIBE: Final = Purpose.UNSUBSCRIBE
 _OPENED: Final = EventType.OPENED.value
 _CLICKED: Final = EventType.CLICKED.value
 _UNSUBSCRIBED: Final = EventType.UNSUBSCRIBED.value
+_CONSENT_CHANGED: Final = EventType.CONSENT_CHANGED.value
 
 Handler = Callable[[Scope, str, Send], Awaitable[None]]
 
@@ -66,10 +71,18 @@ class Edge:
     """Answers ``/o/``, ``/c/`` and ``/u/``; everything else goes to ``app``."""
 
     def __init__(
-        self, app: ASGIApp, *, codec: TokenCodec, spool: Spool, clients: ClientAddresses, pages: Pages
+        self,
+        app: ASGIApp,
+        *,
+        codec: TokenCodec,
+        directory: Callable[[], Directory],
+        spool: Spool,
+        clients: ClientAddresses,
+        pages: Pages,
     ) -> None:
         self._app = app
         self._codec = codec
+        self._directory = directory
         self._spool = spool
         self._clients = clients
         self._pages = pages
@@ -94,7 +107,7 @@ class Edge:
         return handler(scope, path[3:].decode("latin-1"), send)
 
     async def _open(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(_OPEN, name.removesuffix(".gif")) if name.endswith(".gif") else None
+        token = self._verify(scope, _OPEN, name.removesuffix(".gif")) if name.endswith(".gif") else None
         if token:
             now = time.time_ns() // 1000
             await self._spool.append_soon(self._facts(scope, _OPENED, token, now), now)
@@ -106,7 +119,7 @@ class Edge:
         await send({"type": "http.response.body"})
 
     async def _click(self, scope: Scope, name: str, send: Send) -> None:
-        token, target = self._destination(name)
+        token, target = self._destination(scope, name)
         if token is None or target is None:
             await _send_page(send, self._pages.incomplete_link)
             return
@@ -115,41 +128,56 @@ class Edge:
         await _redirect(send, target)
 
     async def _head_click(self, scope: Scope, name: str, send: Send) -> None:
-        _, target = self._destination(name)
+        _, target = self._destination(scope, name)
         if target is None:
             await _send_page(send, self._pages.incomplete_link, with_body=False)
         else:
             await _redirect(send, target)
 
     async def _unsubscribe_page(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(_UNSUBSCRIBE, name)
-        page = self._pages.unsubscribe(token.list) if token else self._pages.incomplete_unsubscribe
-        await _send_page(send, page, with_body=scope["method"] != "HEAD")
+        token = self._verify(scope, _UNSUBSCRIBE, name.removesuffix(STOP_TRACKING))
+        page = self._pages_for(token).unsubscribe(token.list, name.removesuffix(STOP_TRACKING)) if token else None
+        await _send_page(send, page or self._pages.incomplete_unsubscribe, with_body=scope["method"] != "HEAD")
 
     async def _unsubscribe(self, scope: Scope, name: str, send: Send) -> None:
         # The token is all the proof there is (RFC 8058, 3.1): whatever the body says, and without a cookie.
-        token = self._verify(_UNSUBSCRIBE, name)
+        token = self._verify(scope, _UNSUBSCRIBE, name.removesuffix(STOP_TRACKING))
         if token is None:
             await _send_page(send, self._pages.incomplete_unsubscribe)
             return
         now = time.time_ns() // 1000
+        pages = self._pages_for(token)
+        if name.endswith(STOP_TRACKING):
+            facts, done = _withdrawal(token), pages.untracked
+        else:
+            facts, done = self._facts(scope, _UNSUBSCRIBED, token, now), pages.unsubscribed
         try:
-            await self._spool.append(self._facts(scope, _UNSUBSCRIBED, token, now), now)
+            await self._spool.append(facts, now)
         except SpoolUnavailable:
             await _send_page(send, self._pages.not_stored)
             return
-        await _send_page(send, self._pages.unsubscribed(token.list))
+        await _send_page(send, done(token.list))
 
-    def _destination(self, name: str) -> tuple[Token | None, bytes | None]:
-        token = self._verify(_CLICK, name)
+    def _pages_for(self, token: Token) -> SenderPages:
+        return self._pages.of(self._directory().settings(token.account).sender_name)
+
+    def _destination(self, scope: Scope, name: str) -> tuple[Token | None, bytes | None]:
+        token = self._verify(scope, _CLICK, name)
         return token, location(token.destination) if token else None
 
-    def _verify(self, purpose: Purpose, text: str) -> Token | None:
+    def _verify(self, scope: Scope, purpose: Purpose, text: str) -> Token | None:
         try:
-            return self._codec.verify(purpose, text)
+            return self._codec.verify(purpose, text, self._account(scope))
         except InvalidToken:
             metrics.INVALID_TOKENS.labels(purpose.name.lower()).inc()
             return None
+
+    def _account(self, scope: Scope) -> str:
+        """Whose links the host leads to: no other account's token is any good there."""
+        directory = self._directory()
+        if not directory.has_hosts:
+            return DEFAULT_ACCOUNT
+        return directory.at(next((value for name, value in scope["headers"] if name == b"host"), b""))
 
     def _facts(self, scope: Scope, type_: str, token: Token, now: int) -> Facts:
         user_agent = accept = purpose = None
@@ -179,6 +207,12 @@ class Edge:
             address,
             source,
         )
+
+
+def _withdrawal(token: Token) -> Facts:
+    """The recipient wants no tracking: kept without any trace of the request, which would be some more of it."""
+    change = RecipientChange(None, Consent.DENIED, Consent.DENIED, reason="on the unsubscribe page")
+    return Facts(token.account, token.message_id, _CONSENT_CHANGED, change=change)
 
 
 _PIXEL_START: Final[dict[str, Any]] = {

@@ -31,15 +31,14 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """The pages, for one sender's name. All of them work without JavaScript and load nothing."""
+    """The pages. All of them work without JavaScript and load nothing."""
 
-    def __init__(self, sender_name: str) -> None:
+    def __init__(self) -> None:
         environment = jinja2.Environment(
             loader=jinja2.PackageLoader("tracker.web"), autoescape=True, undefined=jinja2.StrictUndefined
         )
         self._templates = {name: environment.get_template(name) for name in environment.list_templates()}
         self._style = environment.get_template("style.css").render()
-        self._sender_name = sender_name
         digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
         policy = (
             f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
@@ -51,20 +50,38 @@ class Pages:
             (b"x-content-type-options", b"nosniff"),
             *PUBLIC_HEADERS,
         ]
-        self.incomplete_link = self._page(404, "incomplete_link.html", {})
-        self.incomplete_unsubscribe = self._page(404, "incomplete_unsubscribe.html", {})
-        self.not_stored = self._page(503, "not_stored.html", {}, [(b"retry-after", b"30")])
+        self.incomplete_link = self.page(404, "incomplete_link.html", {})
+        self.incomplete_unsubscribe = self.page(404, "incomplete_unsubscribe.html", {})
+        self.not_stored = self.page(503, "not_stored.html", {}, [(b"retry-after", b"30")])
 
-    def unsubscribe(self, list_: str) -> Page:
-        """The form that asks before anything changes."""
-        return self._page(200, "unsubscribe.html", {"list": list_})
+    def of(self, sender_name: str) -> SenderPages:
+        """The pages that say who the mail is from."""
+        return SenderPages(self, sender_name)
+
+    def page(self, status: int, name: str, values: Mapping[str, Any], headers: Headers | None = None) -> Page:
+        """The page of a template."""
+        body = self._templates[name].render(values, style=self._style).encode()
+        length = (b"content-length", str(len(body)).encode())
+        return Page(status, [*self._headers, length, *(headers or [])], body)
+
+
+class SenderPages(NamedTuple):
+    """The pages of one sender; the name may be empty."""
+
+    pages: Pages
+    sender_name: str
+
+    def unsubscribe(self, list_: str, token: str) -> Page:
+        """The forms that ask before anything changes: no more mail, or no more tracking."""
+        return self._page("unsubscribe.html", list_, token=token)
 
     def unsubscribed(self, list_: str) -> Page:
         """What is shown when the unsubscribe is on disk."""
-        return self._page(200, "unsubscribed.html", {"list": list_})
+        return self._page("unsubscribed.html", list_)
 
-    def _page(self, status: int, name: str, values: Mapping[str, Any], headers: Headers | None = None) -> Page:
-        template = self._templates[name]
-        body = template.render(values, sender_name=self._sender_name, style=self._style).encode()
-        length = (b"content-length", str(len(body)).encode())
-        return Page(status, [*self._headers, length, *(headers or [])], body)
+    def untracked(self, list_: str) -> Page:
+        """What is shown when the withdrawal is on disk."""
+        return self._page("untracked.html", list_)
+
+    def _page(self, template: str, list_: str, **values: str) -> Page:
+        return self.pages.page(200, template, {"list": list_, "sender_name": self.sender_name, **values})

@@ -16,18 +16,18 @@ from starlette.responses import Response
 from tracker.core.errors import (
     InvalidRequest,
     MessageConflict,
+    NotAuthentic,
+    RecipientSuppressed,
     SpoolUnavailable,
     StoreUnavailable,
     TooLarge,
     TrackerError,
 )
 
+from .answering import UNCACHED
 from .answers import FieldError, Problem
-from .pages import PUBLIC_HEADERS
 
 MEDIA_TYPE: Final = "application/problem+json"
-UNCACHED: Final = {name.decode(): value.decode() for name, value in PUBLIC_HEADERS}
-"""The headers of public answers, as Starlette wants them: errors and health are public too."""
 RETRY_AFTER_S: Final = "5"
 
 
@@ -35,16 +35,33 @@ class NotAuthorized(TrackerError):
     """The request needs a valid key: Authorization: Bearer KEY."""
 
 
+class NotAllowed(TrackerError):
+    """The key may not be used for this."""
+
+
 class NotFound(TrackerError):
     """There is nothing here."""
+
+
+class Unrecognised(TrackerError):
+    """A report that no message was found for; ``found`` is what it says, ``kept_as`` the name of its file."""
+
+    def __init__(self, message: str, found: dict[str, str], kept_as: str) -> None:
+        super().__init__(message)
+        self.found = found
+        self.kept_as = kept_as
 
 
 # By error: the problem's code, its title, its status.
 _PROBLEMS: Final[dict[type[Exception], tuple[str, str, int]]] = {
     InvalidRequest: ("invalid_request", "The request is not valid", 422),
     NotAuthorized: ("not_authorized", "Not authorized", 401),
+    NotAllowed: ("not_allowed", "Not allowed", 403),
+    NotAuthentic: ("not_authentic", "The request is not authentic", 401),
     NotFound: ("not_found", "Not found", 404),
     MessageConflict: ("message_conflict", "The message is registered differently", 409),
+    RecipientSuppressed: ("recipient_suppressed", "The recipient must not be written to", 409),
+    Unrecognised: ("unrecognised_report", "The report was not recognised", 422),
     TooLarge: ("too_large", "The request is too large", 413),
     SpoolUnavailable: ("spool_unavailable", "The event log cannot be written", 503),
     StoreUnavailable: ("store_unavailable", "The status store cannot be reached", 503),
@@ -60,6 +77,8 @@ def problem(error: Exception) -> Problem:
     else:
         return _details("internal_error", "Internal error", 500, "Something went wrong here; it was logged.")
     details = _details(code, title, status, str(error))
+    if isinstance(error, Unrecognised):
+        details.found, details.kept_as = error.found, error.kept_as
     if isinstance(error, InvalidRequest):
         details.errors = [FieldError(path, message) for path, message in error.errors]
     return details

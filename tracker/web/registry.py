@@ -1,6 +1,7 @@
-"""Whether a message may be registered: a message_id belongs to one recipient and one batch.
+"""What the store knows of messages and recipients before a rewrite: whose a message_id is, who may be written to.
 
-Owns what this process registers and has registered lately, which the store may not have yet. Must not write anything.
+Owns what this process registers and has registered lately, which the store may not have yet, and how long the store is
+waited for. Must not write anything.
 """
 
 from __future__ import annotations
@@ -8,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from tracker.core.errors import MessageConflict, StoreUnavailable
 from tracker.core.model import Owner
-from tracker.stores import Store
+from tracker.stores import OnList, Store
+
+from .requests import Addressee
 
 STORE_TIMEOUT_S: Final = 1.0
 STORE_REST_S: Final = 5.0
 """How long the store is left alone after it did not answer: rewriting must not wait for it message by message."""
 MAX_RECENT: Final = 100_000
+
+_Answer = TypeVar("_Answer")
 
 
 class Registry:
@@ -59,12 +64,28 @@ class Registry:
         for id_ in ids:
             self._recent.pop((account, id_), None)
 
-    async def _stored(self, account: str, ids: Sequence[str]) -> dict[str, Owner]:
-        if not ids or time.monotonic() < self._store_rests_until:
+    async def known(self, account: str, list_: str, wanted: Sequence[Addressee]) -> dict[str, OnList] | None:
+        """What is known of the recipients of ``wanted`` with a view to a list, by recipient; None: nobody could be asked.
+
+        Recipients that nothing is known of are left out.
+        """
+        recipients = [(one.recipient, list_) for one in wanted if one.recipient is not None]
+        if not recipients:
             return {}
+        standings = await self._asked(self._store.standings(account, recipients))
+        return None if standings is None else {recipient: known for (recipient, _), known in standings.items()}
+
+    async def _stored(self, account: str, ids: Sequence[str]) -> dict[str, Owner]:
+        return (await self._asked(self._store.owners(account, ids)) or {}) if ids else {}
+
+    async def _asked(self, question: Coroutine[Any, Any, _Answer]) -> _Answer | None:
+        """The store's answer; None where it gave none, now or a moment ago."""
+        if time.monotonic() < self._store_rests_until:
+            question.close()
+            return None
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                return await self._store.owners(account, ids)
+                return await question
         except (StoreUnavailable, TimeoutError):
             self._store_rests_until = time.monotonic() + STORE_REST_S
-            return {}
+            return None

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from tracker.core.accounts import AccountSettings
 from tracker.core.errors import InvalidRequest, TooLarge
 from tracker.core.model import Consent, MessageClass, Registration
 from tracker.core.plan import Footer, Options, Tracks
@@ -30,7 +31,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\
 Reference = Annotated[str, Meta(min_length=1, max_length=320, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 ParamName = Annotated[str, Meta(min_length=1, max_length=64)]
 ParamValue = Annotated[str, Meta(max_length=256)]
-_TOO_LONG: Final = f"must be {MAX_KEY_BYTES} bytes at most in UTF-8"
+TOO_LONG: Final = f"must be {MAX_KEY_BYTES} bytes at most in UTF-8"
 _T = TypeVar("_T")
 
 
@@ -78,10 +79,14 @@ class Content(Request, frozen=True, kw_only=True):
             if body is not None and len(body) * 4 > MAX_BODY_BYTES and len(body.encode()) > MAX_BODY_BYTES:
                 raise TooLarge(f"{name} is larger than {MAX_BODY_BYTES} bytes")
 
-    def options(self) -> Options:
-        """What the rewriter needs to know."""
-        footer = self.unsubscribe.footer is Footer.AUTO
-        return Options(footer=footer, list=self.list, link_params=self.link_params)
+    def options(self, settings: AccountSettings) -> Options:
+        """What the rewriter needs to know: the call's wishes, within the account's settings."""
+        footer = self.unsubscribe.footer is Footer.AUTO and settings.footer is Footer.AUTO
+        return Options(footer=footer, list=self.list, link_params={**settings.link_params, **self.link_params})
+
+    def tracks(self) -> Tracks:
+        """What the caller wants tracked."""
+        return Tracks(self.track.opens, self.track.clicks)
 
 
 class Addressee(Request, frozen=True, kw_only=True):
@@ -92,24 +97,21 @@ class Addressee(Request, frozen=True, kw_only=True):
     recipient: Reference | None = None
     consent: ConsentChoice = ConsentChoice()
 
-    def tracks(self, content: Content, *, transactional_clicks: bool) -> Tracks:
-        """What is tracked: the narrowest of the settings, the call and the consent."""
-        clicks = transactional_clicks or content.message_class is not MessageClass.TRANSACTIONAL
-        return Tracks(
-            content.track.opens and self.consent.opens is not Consent.DENIED,
-            content.track.clicks and self.consent.clicks is not Consent.DENIED and clicks,
-        )
+    def check(self, path: str) -> list[tuple[str, str]]:
+        """What of it the store can't hold."""
+        fields = (("recipient", self.recipient), ("rfc822_message_id", self.rfc822_message_id))
+        return [(f"{path}.{name}", TOO_LONG) for name, text in fields if text is not None and not is_key(text)]
 
-    def registration(self, content: Content, rewritten: Rewritten) -> Registration:
-        """What is stored of the message."""
+    def registration(self, content: Content, rewritten: Rewritten | None) -> Registration:
+        """What is stored of the message; None: it was not rewritten, since it must not be sent."""
         return Registration(
             recipient=self.recipient,
             batch=content.batch,
             list=content.list,
             message_class=content.message_class,
-            tracks_opens=rewritten.open_url is not None,
-            tracks_clicks=rewritten.track.clicks,
-            link_count=sum(link.index is not None for link in rewritten.links),
+            tracks_opens=rewritten is not None and rewritten.open_url is not None,
+            tracks_clicks=rewritten is not None and rewritten.track.clicks,
+            link_count=sum(link.index is not None for link in rewritten.links) if rewritten else 0,
             rfc822_message_id=self.rfc822_message_id,
         )
 
@@ -125,8 +127,8 @@ class RewriteRequest(Content, frozen=True, kw_only=True):
     def check(self) -> None:
         """The same, and that the store can hold the recipient."""
         super().check()
-        if self.recipient is not None and not is_key(self.recipient):
-            raise InvalidRequest([("$.recipient", _TOO_LONG)])
+        if errors := self.addressee().check("$"):
+            raise InvalidRequest(errors)
 
     def addressee(self) -> Addressee:
         """The fields that a batch has for each of its recipients."""
@@ -147,11 +149,7 @@ class BatchRequest(Content, frozen=True, kw_only=True):
             for at, one in enumerate(self.recipients)
             if seen.setdefault(one.message_id, at) != at
         ]
-        errors += [
-            (f"$.recipients[{at}].recipient", _TOO_LONG)
-            for at, one in enumerate(self.recipients)
-            if one.recipient is not None and not is_key(one.recipient)
-        ]
+        errors += [error for at, one in enumerate(self.recipients) for error in one.check(f"$.recipients[{at}]")]
         if errors:
             raise InvalidRequest(errors)
 
@@ -171,10 +169,19 @@ def decode(body: bytes, shape: type[_T]) -> _T:
 _EVENT_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def cursor(values: Sequence[str]) -> bytes:
+def event_cursor(values: Sequence[str]) -> bytes:
     """The event id in ``?after=``; nothing where it is not given. Raises `InvalidRequest`."""
     if not values:
         return b""
     if not _EVENT_ID.fullmatch(values[0]):
         raise InvalidRequest([("after", "must be the id of an event")])
     return UUID(values[0]).bytes
+
+
+def number(name: str, values: Sequence[str], least: int, most: int, default: int) -> int:
+    """The whole number in a query's parameter. Raises `InvalidRequest`."""
+    if not values:
+        return default
+    if not (values[0].isascii() and values[0].isdecimal() and len(values[0]) < 20 and least <= int(values[0]) <= most):
+        raise InvalidRequest([(name, f"must be a whole number from {least} to {most}")])
+    return int(values[0])

@@ -1,0 +1,101 @@
+"""What is known of recipients, and what operators and recipients change about it, over HTTP.
+
+Owns how long a change is waited for. The reference stands in bodies only, so that no proxy logs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tracker.core.accounts import Scope
+from tracker.core.errors import StoreUnavailable
+from tracker.core.model import Suppression
+from tracker.core.recipients import ListStanding, Standing
+from tracker.spool import Spool
+from tracker.stores import Store
+
+from . import bodies
+from .answering import json_response, recipient_answer
+from .callers import Callers
+from .reported import RecipientQuery, RecipientUpdate
+from .requests import decode
+
+IN_FORCE_WITHIN_S: Final = 2.0
+"""A change that the store does not have by then is answered as accepted: it is on disk, and will get there."""
+_LOOK_EVERY_S: Final = 0.02
+
+
+_Known: TypeAlias = tuple[Standing, list[ListStanding]]
+
+
+class Recipients:
+    """``/v1/recipients`` and ``/v1/recipients/lookup``."""
+
+    def __init__(self, callers: Callers, spool: Spool, store: Store) -> None:
+        self._callers = callers
+        self._spool = spool
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        """Where these are."""
+        return [
+            Route("/v1/recipients/lookup", self.lookup, methods=["POST"]),
+            Route("/v1/recipients", self.change, methods=["PUT"]),
+        ]
+
+    async def lookup(self, request: Request) -> Response:
+        """What is known of one recipient."""
+        account = await self._callers.sender(request, Scope.READ)
+        wanted = decode(await bodies.read(request), RecipientQuery)
+        known = await self._store.recipient(account, wanted.recipient)
+        return json_response(recipient_answer(wanted.recipient, known))
+
+    async def change(self, request: Request) -> Response:
+        """A change of consent, or an operator's reset: 200 when it is in force, 202 when it is on disk only, as yet."""
+        account = await self._callers.sender(request, Scope.EVENTS)
+        wanted = decode(await bodies.read(request), RecipientUpdate)
+        wanted.check()
+        if wanted.reset is not None:
+            self._callers.account(request, Scope.ADMIN)
+        now = time.time_ns() // 1000
+        await self._spool.append_all([(facts, now) for facts in wanted.facts(account)])
+        known, in_force = await self._after(account, wanted, now)
+        return json_response(recipient_answer(wanted.recipient, known), 200 if in_force else 202)
+
+    async def _after(self, account: str, wanted: RecipientUpdate, now: int) -> tuple[_Known | None, bool]:
+        """What is known once the store has what was changed at ``now``, and whether it has it."""
+        deadline = time.monotonic() + IN_FORCE_WITHIN_S
+        known, in_force = None, False
+        while not in_force and time.monotonic() < deadline:
+            try:
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + IN_FORCE_WITHIN_S):
+                    known = await self._store.recipient(account, wanted.recipient)
+            except (StoreUnavailable, TimeoutError):
+                break
+            in_force = known is not None and _has(known, wanted, now)
+            if not in_force:
+                await asyncio.sleep(_LOOK_EVERY_S)
+        return known, in_force
+
+
+def _has(known: _Known, wanted: RecipientUpdate, now: int) -> bool:
+    """Whether all that was changed at ``now`` shows."""
+    standing, lists = known
+    times: list[int | None] = []
+    if wanted.consent is not None:
+        times += [standing.opens.changed_at] if wanted.consent.opens else []
+        times += [standing.clicks.changed_at] if wanted.consent.clicks else []
+    if wanted.reset is not None:
+        resets = {
+            Suppression.INVALID: standing.invalid_reset_at,
+            Suppression.COMPLAINED: standing.complained_reset_at,
+            Suppression.UNSUBSCRIBED: next((one.reset_at for one in lists if one.list == wanted.reset.list), None),
+        }
+        times += [resets[one] for one in wanted.reset.suppressions]
+    return all(at is not None and at >= now for at in times)

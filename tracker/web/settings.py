@@ -1,0 +1,51 @@
+"""An account's settings over HTTP.
+
+Owns the requests. What a setting means is `core.accounts`, how all processes hear of a change is `directory`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tracker.core.accounts import Scope, settings_from
+from tracker.directory import Watch
+from tracker.stores.accounts import Accounts
+
+from . import bodies
+from .answering import json_response
+from .callers import Callers
+from .requests import decode
+
+
+class AccountSettingsApi:
+    """``/v1/settings``."""
+
+    def __init__(self, callers: Callers, accounts: Accounts, watch: Watch) -> None:
+        self._callers = callers
+        self._accounts = accounts
+        self._watch = watch
+
+    def routes(self) -> list[Route]:
+        """Where these are."""
+        return [
+            Route("/v1/settings", self.read, methods=["GET"]),
+            Route("/v1/settings", self.replace, methods=["PUT"]),
+        ]
+
+    async def read(self, request: Request) -> Response:
+        """The settings in force on this process."""
+        account = self._callers.account(request, Scope.READ)
+        return json_response(self._watch.current.settings(account))
+
+    async def replace(self, request: Request) -> Response:
+        """Replace the settings; what is left out goes back to its default. The other processes follow within seconds."""
+        account = await self._callers.sender(request, Scope.ADMIN)
+        values = decode(await bodies.read(request), dict[str, Any])
+        settings_from(values, self._watch.defaults)
+        await self._accounts.put_settings(account, values)
+        await self._watch.refresh()
+        return json_response(self._watch.current.settings(account))

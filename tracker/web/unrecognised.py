@@ -1,0 +1,63 @@
+"""Keeps reports that nobody could make sense of, for a person to look at.
+
+Owns the folder they are in, and how many it holds. Must not look into them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from tracker.core.errors import SpoolUnavailable
+
+MAX_FILES: Final = 1000
+"""The oldest go first: whoever sends rubbish must not fill the disk. Each is at most a report's largest size."""
+
+
+class UnrecognisedReports:
+    """Reports as they came, one file each, in ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def keep(self, raw: bytes) -> str:
+        """The name of the file that keeps ``raw``, on disk; the same for the same report. Blocks.
+
+        Raises `SpoolUnavailable` where the disk does not take it.
+        """
+        name = hashlib.sha256(raw).hexdigest()[:32] + ".eml"
+        try:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            if not (self._directory / name).exists():
+                self._write(name, raw)
+                self._remove_oldest()
+        except OSError as error:
+            raise SpoolUnavailable(f"the report can't be kept: {error.strerror}") from error
+        return name
+
+    def _write(self, name: str, raw: bytes) -> None:
+        descriptor, draft = tempfile.mkstemp(dir=self._directory)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(descriptor)
+            Path(draft).replace(self._directory / name)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+
+    def _remove_oldest(self) -> None:
+        files = sorted(self._directory.glob("*.eml"), key=_age)
+        for file in files[:-MAX_FILES]:
+            file.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another process removed it
+        return 0.0
