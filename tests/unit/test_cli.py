@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tracker import __version__, cli
+from tracker.cli import look, serve
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "inspect", interrupted)
+    monkeypatch.setattr(look, "inspect", interrupted)
     assert cli.main(["spool", "status"]) == 130
 
 
@@ -62,7 +63,7 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 def test_where_this_machine_reaches_the_service(host: str, url: str) -> None:
-    assert cli._local_url(host, 80) == url
+    assert serve.local_url(host, 80) == url
 
 
 def test_no_spool_yet(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

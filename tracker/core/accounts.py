@@ -214,6 +214,8 @@ class Directory:
 
     def at(self, host: bytes) -> str:
         """The account whose links lead to ``host``, a Host header; `DEFAULT_ACCOUNT` where it is nobody else's."""
+        if not self._by_host:
+            return DEFAULT_ACCOUNT
         return self._by_host.get(_plain_authority(host.decode("latin-1")), DEFAULT_ACCOUNT)
 
     def settings(self, account: str) -> AccountSettings:

@@ -17,7 +17,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 
 
 class Clues(NamedTuple):
-    """What a report says about which message it is of. The best clue first: `tracker_ids` are signed, the rest is not."""
+    """What a report says about which message it is of, the best first: `tracker_ids` are signed, the rest is not."""
 
     tracker_ids: tuple[str, ...] = ()
     """Values of ``X-Tracker-Id``, wherever they stood: to be verified."""
@@ -33,7 +33,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     """The reporter's own id of the event, or a digest that is the same whenever the same is reported again."""
     type: str
-    """A `tracker.core.model.EventType`; or ``REPORTER.NATIVE_NAME`` for what tracker gives no meaning, kept as a fact."""
+    """A `tracker.core.model.EventType`; or ``REPORTER.NATIVE_NAME`` for what has no meaning here, kept as a fact."""
     occurred_at: int | None = None
     """Microseconds since the epoch; None where the report has no time."""
     clues: Clues = Clues()

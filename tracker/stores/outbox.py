@@ -151,7 +151,7 @@ class Outbox:
         Those under way are among them, for as long as they are not settled. Empty for a disabled endpoint.
         """
         rows = await self._database.read(Once("due_deliveries", (endpoint_id, now, limit)))
-        return [Delivery(*row[:3], None if row[3] is None else Change(*row[3:])) for row in rows]
+        return [Delivery(row[0], row[1], row[2], None if row[3] is None else Change(*row[3:])) for row in rows]
 
     async def settle(self, endpoint_id: str, delivered: Sequence[int], failures: Sequence[Failure] = ()) -> None:
         """Remove the deliveries with the sequence numbers ``delivered``, and note ``failures``, in one transaction."""

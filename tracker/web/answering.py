@@ -122,8 +122,13 @@ def event_answer(event: Event, verdict: Verdict | None) -> EventAnswer:
 
 def change_answer(change: Change) -> StageChange:
     """One change of a message's stage."""
-    *fields, changed_at = change
-    return StageChange(*fields, moment(changed_at))
+    fields = change._asdict()
+    fields |= {
+        "status": fields.pop("failure"),
+        "correction": fields.pop("is_correction"),
+        "changed_at": moment(change.changed_at),
+    }
+    return StageChange(**fields)
 
 
 def recipient_answer(recipient: str, known: tuple[Standing, Sequence[ListStanding]] | None) -> RecipientAnswer:

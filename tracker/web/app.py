@@ -27,7 +27,7 @@ from tracker.core.errors import ConfigError, SpoolUnavailable, StoreUnavailable
 from tracker.core.rewrite import Rewriter
 from tracker.core.tokens import TokenCodec
 from tracker.deliver import Deliverer
-from tracker.directory import Watch, default_settings
+from tracker.directory import SNAPSHOT_FILE, DirectoryWatch, default_settings
 from tracker.outgoing import Outgoing
 from tracker.relay import Relay
 from tracker.spool import Spool
@@ -102,7 +102,13 @@ class Service:
         self._relay = Relay(self._spool, self._store)
         self._outgoing = Outgoing(private_allowed=settings.webhook_private_addresses)
         self._accounts = Accounts(self._store.database)
-        self._watch = Watch(self._accounts, settings)
+        self._watch = DirectoryWatch(
+            self._accounts,
+            settings.data_dir / SNAPSHOT_FILE,
+            default_origin=settings.base_url,
+            defaults=default_settings(settings),
+            api_key=settings.api_key,
+        )
         self._deliverer = Deliverer(Outbox(self._store.database), self._outgoing, owner=secrets.token_hex(8))
         self._operations = Operations(self._spool)
         clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"))
@@ -164,7 +170,7 @@ class Service:
         except ConfigError:
             await self._spool.close()
             raise
-        await self._watch.load()
+        await self._watch.start()
         _spare_the_collector()
         _drain_on_sigterm(self._settings.drain_s, self._begin_drain)
         _stop_without_parent()

@@ -121,7 +121,7 @@ class Edge:
     async def _click(self, scope: Scope, name: str, send: Send) -> None:
         token, target = self._destination(scope, name)
         if token is None or target is None:
-            await _send_page(send, self._pages.incomplete_link)
+            await _send_page(send, self._pages_at(scope).incomplete_link)
             return
         now = time.time_ns() // 1000
         await self._spool.append_soon(self._facts(scope, _CLICKED, token, now), now)
@@ -130,23 +130,23 @@ class Edge:
     async def _head_click(self, scope: Scope, name: str, send: Send) -> None:
         _, target = self._destination(scope, name)
         if target is None:
-            await _send_page(send, self._pages.incomplete_link, with_body=False)
+            await _send_page(send, self._pages_at(scope).incomplete_link, with_body=False)
         else:
             await _redirect(send, target)
 
     async def _unsubscribe_page(self, scope: Scope, name: str, send: Send) -> None:
-        token = self._verify(scope, _UNSUBSCRIBE, name.removesuffix(STOP_TRACKING))
-        page = self._pages_for(token).unsubscribe(token.list, name.removesuffix(STOP_TRACKING)) if token else None
-        await _send_page(send, page or self._pages.incomplete_unsubscribe, with_body=scope["method"] != "HEAD")
+        name = name.removesuffix(STOP_TRACKING)
+        token, pages = self._verify(scope, _UNSUBSCRIBE, name), self._pages_at(scope)
+        page = pages.unsubscribe(token.list, name) if token else pages.incomplete_unsubscribe
+        await _send_page(send, page, with_body=scope["method"] != "HEAD")
 
     async def _unsubscribe(self, scope: Scope, name: str, send: Send) -> None:
         # The token is all the proof there is (RFC 8058, 3.1): whatever the body says, and without a cookie.
-        token = self._verify(scope, _UNSUBSCRIBE, name.removesuffix(STOP_TRACKING))
+        token, pages = self._verify(scope, _UNSUBSCRIBE, name.removesuffix(STOP_TRACKING)), self._pages_at(scope)
         if token is None:
-            await _send_page(send, self._pages.incomplete_unsubscribe)
+            await _send_page(send, pages.incomplete_unsubscribe)
             return
         now = time.time_ns() // 1000
-        pages = self._pages_for(token)
         if name.endswith(STOP_TRACKING):
             facts, done = _withdrawal(token), pages.untracked
         else:
@@ -154,12 +154,12 @@ class Edge:
         try:
             await self._spool.append(facts, now)
         except SpoolUnavailable:
-            await _send_page(send, self._pages.not_stored)
+            await _send_page(send, pages.not_stored)
             return
         await _send_page(send, done(token.list))
 
-    def _pages_for(self, token: Token) -> SenderPages:
-        return self._pages.of(self._directory().settings(token.account).sender_name)
+    def _pages_at(self, scope: Scope) -> SenderPages:
+        return self._pages.of(self._directory().settings(self._account(scope)).sender_name)
 
     def _destination(self, scope: Scope, name: str) -> tuple[Token | None, bytes | None]:
         token = self._verify(scope, _CLICK, name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import jinja2
@@ -50,12 +51,10 @@ class Pages:
             (b"x-content-type-options", b"nosniff"),
             *PUBLIC_HEADERS,
         ]
-        self.incomplete_link = self.page(404, "incomplete_link.html", {})
-        self.incomplete_unsubscribe = self.page(404, "incomplete_unsubscribe.html", {})
-        self.not_stored = self.page(503, "not_stored.html", {}, [(b"retry-after", b"30")])
+        self.of = lru_cache(maxsize=1024)(self._of)
 
-    def of(self, sender_name: str) -> SenderPages:
-        """The pages that say who the mail is from."""
+    def _of(self, sender_name: str) -> SenderPages:
+        """The pages that say who the mail is from; the name may be empty."""
         return SenderPages(self, sender_name)
 
     def page(self, status: int, name: str, values: Mapping[str, Any], headers: Headers | None = None) -> Page:
@@ -65,23 +64,27 @@ class Pages:
         return Page(status, [*self._headers, length, *(headers or [])], body)
 
 
-class SenderPages(NamedTuple):
-    """The pages of one sender; the name may be empty."""
+class SenderPages:
+    """The pages of one sender; those that are always the same are made once."""
 
-    pages: Pages
-    sender_name: str
+    def __init__(self, pages: Pages, sender_name: str) -> None:
+        self._pages = pages
+        self._sender_name = sender_name
+        self.incomplete_link = self._page(404, "incomplete_link.html")
+        self.incomplete_unsubscribe = self._page(404, "incomplete_unsubscribe.html")
+        self.not_stored = self._page(503, "not_stored.html", [(b"retry-after", b"30")])
 
     def unsubscribe(self, list_: str, token: str) -> Page:
         """The forms that ask before anything changes: no more mail, or no more tracking."""
-        return self._page("unsubscribe.html", list_, token=token)
+        return self._page(200, "unsubscribe.html", list=list_, token=token)
 
     def unsubscribed(self, list_: str) -> Page:
         """What is shown when the unsubscribe is on disk."""
-        return self._page("unsubscribed.html", list_)
+        return self._page(200, "unsubscribed.html", list=list_)
 
     def untracked(self, list_: str) -> Page:
         """What is shown when the withdrawal is on disk."""
-        return self._page("untracked.html", list_)
+        return self._page(200, "untracked.html", list=list_)
 
-    def _page(self, template: str, list_: str, **values: str) -> Page:
-        return self.pages.page(200, template, {"list": list_, "sender_name": self.sender_name, **values})
+    def _page(self, status: int, template: str, headers: Headers | None = None, **values: str) -> Page:
+        return self._pages.page(status, template, {"sender_name": self._sender_name, **values}, headers)

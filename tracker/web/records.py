@@ -64,10 +64,9 @@ class Records:
         after = number("after", request.query_params.getlist("after"), 0, 2**63 - 1, 0)
         limit = number("limit", request.query_params.getlist("limit"), 1, CHANGES_PER_PAGE, CHANGES_PER_PAGE)
         changes = await self._store.changes(account, after=after, limit=limit)
-        next_ = changes[-1].sequence if changes else after
-        return json_response(
-            ChangesAnswer([change_answer(change) for change in changes], str(next_), len(changes) == limit)
-        )
+        next_ = str(changes[-1].sequence if changes else after)
+        answers = [change_answer(change) for change in changes]
+        return json_response(ChangesAnswer(answers, next_, more=len(changes) == limit))
 
     async def _status(self, account: str, message_id: str) -> Status:
         status = await self._store.status(account, message_id)

@@ -65,9 +65,9 @@ class Registry:
             self._recent.pop((account, id_), None)
 
     async def known(self, account: str, list_: str, wanted: Sequence[Addressee]) -> dict[str, OnList] | None:
-        """What is known of the recipients of ``wanted`` with a view to a list, by recipient; None: nobody could be asked.
+        """What is known of the recipients of ``wanted`` with a view to a list, by recipient.
 
-        Recipients that nothing is known of are left out.
+        Recipients that nothing is known of are left out. None: the store could not be asked.
         """
         recipients = [(one.recipient, list_) for one in wanted if one.recipient is not None]
         if not recipients:

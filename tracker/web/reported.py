@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import enum
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +16,7 @@ from tracker.core.errors import InvalidRequest
 from tracker.core.model import Consent, Delivery, EventType, Facts, RecipientChange, Suppression
 from tracker.stores.limits import is_key
 
-from .requests import MessageId, Name, Reference, Request, decode
+from .requests import TOO_LONG, MessageId, Name, Reference, Request, decode
 
 MAX_EVENTS: Final = 10_000
 
@@ -39,6 +39,9 @@ class ReportedType(enum.StrEnum):
     REPLIED = "replied"
     COMPLAINED = "complained"
     UNSUBSCRIBED = "unsubscribed"
+
+
+Faults: TypeAlias = list[tuple[str, str]]
 
 
 class ReportedEvent(Request, frozen=True, kw_only=True):
@@ -72,9 +75,9 @@ class ReportedEvent(Request, frozen=True, kw_only=True):
         """When it happened: microseconds since the epoch."""
         return (self.occurred_at - _EPOCH) // datetime.timedelta(microseconds=1)
 
-    def faults(self) -> list[tuple[str, str]]:
+    def faults(self) -> Faults:
         """What the types do not say: path within the event, and message."""
-        found = []
+        found: Faults = []
         delivered = self.type in _WITH_DELIVERY
         if not delivered and (self.status_code is not None or self.reason is not None):
             found.append(("status_code" if self.status_code is not None else "reason", f"{self.type} has none"))
@@ -132,7 +135,7 @@ class ConsentUpdate(Request, frozen=True):
 class Reset(Request, frozen=True, kw_only=True):
     """What an operator lifts, and why."""
 
-    suppressions: Annotated[list[Suppression], Meta(min_length=1, max_length=3)]
+    suppressions: Annotated[tuple[Suppression, ...], Meta(min_length=1, max_length=3)]
     reason: Annotated[str, Meta(min_length=1, max_length=500)]
     list: Name = "default"
     """The list whose unsubscribe is lifted."""
@@ -148,7 +151,7 @@ class RecipientUpdate(Request, frozen=True, kw_only=True):
     def check(self) -> None:
         """What the types do not say. Raises `InvalidRequest`."""
         if not is_key(self.recipient):
-            raise InvalidRequest([("$.recipient", _TOO_LONG)])
+            raise InvalidRequest([("$.recipient", TOO_LONG)])
         said = self.consent is not None and (self.consent.opens is not None or self.consent.clicks is not None)
         if not said and self.reset is None:
             raise InvalidRequest([("$", "consent or reset is needed")])

@@ -44,9 +44,9 @@ CHUNK_CHARS: Final = 4_000_000
 """What their messages may amount to: so much of a batch is in memory at a time."""
 
 _SUPPRESSED: Final = {
-    Suppression.INVALID: "the recipient's address does not exist, as a mail server said",
-    Suppression.COMPLAINED: "the recipient called an earlier message spam",
-    Suppression.UNSUBSCRIBED: "the recipient has unsubscribed from this list",
+    Suppression.INVALID: "the recipient's address does not exist, as a mail server said; this one counts as dropped",
+    Suppression.COMPLAINED: "the recipient called an earlier message spam; this one counts as dropped",
+    Suppression.UNSUBSCRIBED: "the recipient has unsubscribed from this list; this one counts as dropped",
 }
 _UNKNOWN: Final = Notice(
     "suppression_unknown",
@@ -154,9 +154,7 @@ class Rewriting:
         except BaseException:
             self._registry.release(call.account, fresh)
             raise
-        errors = {
-            id_: RecipientSuppressed(f"{_SUPPRESSED[why]}; the message was dropped") for id_, why in suppressed.items()
-        }
+        errors = {id_: RecipientSuppressed(_SUPPRESSED[why]) for id_, why in suppressed.items()}
         return rewritten, {**conflicts, **errors}
 
     async def _render(

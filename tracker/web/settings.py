@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracker.core.accounts import Scope, settings_from
-from tracker.directory import Watch
+from tracker.directory import DirectoryWatch
 from tracker.stores.accounts import Accounts
 
 from . import bodies
@@ -24,7 +24,7 @@ from .requests import decode
 class AccountSettingsApi:
     """``/v1/settings``."""
 
-    def __init__(self, callers: Callers, accounts: Accounts, watch: Watch) -> None:
+    def __init__(self, callers: Callers, accounts: Accounts, watch: DirectoryWatch) -> None:
         self._callers = callers
         self._accounts = accounts
         self._watch = watch
@@ -42,10 +42,10 @@ class AccountSettingsApi:
         return json_response(self._watch.current.settings(account))
 
     async def replace(self, request: Request) -> Response:
-        """Replace the settings; what is left out goes back to its default. The other processes follow within seconds."""
+        """Replace the settings; what is left out goes back to its default. Other processes follow within seconds."""
         account = await self._callers.sender(request, Scope.ADMIN)
         values = decode(await bodies.read(request), dict[str, Any])
-        settings_from(values, self._watch.defaults)
+        settings = settings_from(values, self._watch.defaults)
         await self._accounts.put_settings(account, values)
         await self._watch.refresh()
-        return json_response(self._watch.current.settings(account))
+        return json_response(settings)

@@ -1,0 +1,131 @@
+"""Runs the service, for real or as a demo.
+
+Owns how the server is started and what it says then. Must not know what the service does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from tracker import config, datadir, logs
+from tracker.demo import run_demo
+from tracker.web.app import check_places
+
+from .terminal import UNUSABLE_CONFIG, warn
+
+GRACE_S: Final = 10
+"""How long requests in flight may take when the service stops; a body that never ends must not hold it for ever."""
+WORKER_SILENCE_S: Final = 10
+"""How long a worker may not answer its supervisor before it is replaced: on a busy machine, starting takes a while.
+It also takes up to this long to notice that a worker is gone."""
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``serve`` and ``demo``."""
+    serve = commands.add_parser("serve", help="run the service")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
+    serve.add_argument("--workers", type=_workers, default=1, help="processes to run (default: %(default)s)")
+    serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser("demo", help="run the service, send it a newsletter, open, click, unsubscribe")
+    demo.add_argument(
+        "--port", type=_port, default=8000, help="port to listen on (default: %(default)s, or a free one)"
+    )
+    demo.add_argument("--once", action="store_true", help="stop at the end instead of leaving the service running")
+    demo.set_defaults(run=lambda parsed: run_demo(parsed.port, once=parsed.once))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError("must be a port, from 1 to 65535")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number of at least 1")
+    return int(text)
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    if not config.is_set(os.environ, "BASE_URL"):
+        os.environ["TRACKER_BASE_URL"] = f"http://127.0.0.1:{parsed.port}"
+    for name in config.unknown_names(os.environ):
+        warn(f"{name} is not a setting")
+    os.umask(0o077)  # the embedded store too is for the owner only
+    prepared = datadir.prepare(config.read(os.environ))
+    settings = prepared.settings
+    check_places(settings)
+    if settings.base_url.startswith("http://") and not settings.base_url.startswith("http://127.0.0.1"):
+        warn(f"{settings.base_url} is not https: mail programs may refuse it")
+    if prepared.new_api_key:
+        print(_welcome(local_url(parsed.host, parsed.port), settings, prepared.new_api_key), flush=True)
+    logs.configure(settings.log_level)
+    # The server raises the signal again once it has stopped. It did what was asked: that is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    return _run_server(parsed, settings.data_dir)
+
+
+def _run_server(parsed: argparse.Namespace, data_dir: Path) -> int:
+    """Serve until told to stop; returns the exit code."""
+    options: dict[str, Any] = {
+        "app": "tracker.web.app:create",
+        "factory": True,
+        "interface": "asgi3",
+        "host": parsed.host,
+        "port": parsed.port,
+        "workers": parsed.workers,
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": GRACE_S,
+        "timeout_worker_healthcheck": WORKER_SILENCE_S,
+    }
+    if parsed.workers == 1:
+        uvicorn.run(**options)
+        return 0
+    _share_metrics(data_dir)
+    server = uvicorn.Config(**options)
+    workers = Multiprocess(server, [server.bind_socket()])
+    workers.run()
+    return UNUSABLE_CONFIG if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes) else 0
+
+
+def local_url(host: str, port: int) -> str:
+    """Where this very machine reaches the service: the public URL may lead nowhere yet."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _welcome(url: str, settings: config.Settings, api_key: str) -> str:
+    return (
+        f"Made a new API key, shown this once and kept in {settings.data_dir / datadir.API_KEY_FILE}:\n\n"
+        f"  {api_key}\n\n"
+        "Try it in another terminal:\n\n"
+        f"  curl -s {url}/v1/rewrite -H 'Authorization: Bearer {api_key}' "
+        """-d '{"message_id": "m-1001", "html": "<p><a href=\\"https://example.com/\\">Hello</a></p>"}'\n"""
+    )
+
+
+def _share_metrics(data_dir: Path) -> None:
+    """Let the workers keep their metrics in files of one directory, where any of them can add them up."""
+    directory = data_dir / "metrics"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
