@@ -41,6 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tracker", description="Self-hosted email tracking.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, look, accounts, settings):
-        module.add_commands(commands)
+    for group in (serve, look, accounts, settings):
+        group.add_commands(commands)
     return parser

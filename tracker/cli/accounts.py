@@ -20,7 +20,6 @@ from msgspec import Meta
 
 from tracker.config import Settings
 from tracker.core.accounts import Account, AccountName, Scope
-from tracker.core.errors import InvalidRequest
 from tracker.core.tokens import DEFAULT_ACCOUNT
 from tracker.core.urls import origin
 from tracker.directory import new_hook, new_key
@@ -28,7 +27,7 @@ from tracker.reporters.providers import PROVIDERS
 from tracker.stores.accounts import Accounts
 from tracker.web.app import check_places, open_store
 
-from .terminal import FAILED, as_time, print_json, print_rows, read_settings, say, warn
+from .terminal import FAILED, WRONG_ARGUMENTS, as_time, print_json, print_rows, read_settings, say, warn
 
 Commands = argparse._SubParsersAction  # argparse has no public name for what add_subparsers returns
 KeyName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")]
@@ -78,7 +77,7 @@ def _add_key_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     add_account_option(add)
     add.add_argument("--name", type=_key_name, required=True, help="who uses it")
     add.add_argument(
-        "--scope", action="append", type=Scope, choices=list(Scope), metavar="SCOPE", dest="scopes",
+        "--scope", action="append", type=_scope, metavar="SCOPE", dest="scopes",
         help=f"what it may be used for, once for each: {', '.join(Scope)} (default: {', '.join(DEFAULT_SCOPES)})",
     )  # fmt: skip
     add.set_defaults(run=_add_key)
@@ -125,6 +124,10 @@ def account_name(text: str) -> str:
 
 def _key_name(text: str) -> str:
     return _converted(text, KeyName, "must be 1 to 100 printable characters")
+
+
+def _scope(text: str) -> Scope:
+    return Scope(_converted(text, Scope, f"must be one of {', '.join(Scope)}"))
 
 
 def _converted(text: str, kind: object, fault: str) -> str:
@@ -250,7 +253,8 @@ def _add_hook(parsed: argparse.Namespace) -> int:
     try:
         provider.check_secret(secret)
     except ValueError as error:
-        raise InvalidRequest([("the secret", f"{error}. It is: {provider.SECRET}")]) from None
+        say(f"the secret {error}. It should be this: {provider.SECRET}")
+        return WRONG_ARGUMENTS
     path, hook = new_hook(parsed.account, parsed.provider, secret)
 
     async def add() -> None:
@@ -260,7 +264,9 @@ def _add_hook(parsed: argparse.Namespace) -> int:
     asyncio.run(add())
     if settings.base_url.startswith("http://"):
         warn(f"{settings.base_url} is not https: the provider may refuse it, or not reach it")
-    say(f"made the hook {hook.id} for the account {hook.account!r}; set this at {hook.provider}, shown this once:")
+    say(f"made the hook {hook.id} for the account {hook.account!r}; its requests are verified with the secret given.")
+    say(f"That is: {provider.SECRET}")
+    say(f"Set this URL at {hook.provider}, shown this once:")
     print(f"{settings.base_url}/v1/events/{hook.provider}/{path}")
     return 0
 

@@ -145,6 +145,10 @@ def _value(name: str, text: str, kind: types.Type) -> Any:
                 return None
             value = int(text) if is_number else None
             fault = "must be a whole number" + (", or none" if isinstance(kind, types.UnionType) else "")
+        case types.EnumType(choices):
+            names = [str(choice.value) for choice in choices]
+            value = text if text in names else None
+            fault = "must be one of " + ", ".join(names)
         case types.VarTupleType():
             value = [word.strip() for word in text.split(",") if word.strip()] if _is_text(text) else None
             fault = "is not text"

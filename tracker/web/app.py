@@ -30,11 +30,13 @@ from tracker.deliver import Deliverer
 from tracker.directory import SNAPSHOT_FILE, DirectoryWatch, default_settings
 from tracker.outgoing import Outgoing
 from tracker.relay import Relay
+from tracker.retention import keep_to
 from tracker.spool import Spool
 from tracker.stores import Store
 from tracker.stores.accounts import Accounts
 from tracker.stores.outbox import Outbox
 from tracker.stores.postgres import Postgres
+from tracker.stores.retention import Retention
 from tracker.stores.sqlite import Sqlite
 
 from . import api
@@ -110,6 +112,7 @@ class Service:
             api_key=settings.api_key,
         )
         self._deliverer = Deliverer(Outbox(self._store.database), self._outgoing, owner=secrets.token_hex(8))
+        self._retention = Retention(self._store.database)
         self._operations = Operations(self._spool)
         clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"))
         self._edge: ASGIApp = Edge(
@@ -153,7 +156,7 @@ class Service:
             logger.error("cannot start: %s", error, extra={"action": "start_failed"})
             await send({"type": "lifespan.startup.failed", "message": ""})  # the server would log it once more
             return
-        work = (self._relay.run(), self._watch.run(), self._deliverer.run())
+        work = (self._relay.run(), self._watch.run(), self._deliverer.run(), keep_to(self._retention, self._directory))
         tasks = [asyncio.create_task(each) for each in work]
         await send({"type": "lifespan.startup.complete"})
         await receive()

@@ -1,0 +1,100 @@
+"""What every store deletes when it is too old, and what it keeps."""
+
+from __future__ import annotations
+
+import pytest
+from databases import Database
+from samples import AGENT, NOON, event, registered
+
+from tracker.core.accounts import Account, AccountSettings, Directory
+from tracker.core.model import Delivery, Event
+from tracker.retention import sweep
+from tracker.stores import Store
+from tracker.stores import retention as retention_module
+from tracker.stores.retention import Retention
+
+pytestmark = pytest.mark.anyio
+
+DAY = 86_400_000_000
+TABLES = ("events", "verdicts", "messages", "changes", "reported_events")
+DEFAULT = Account("default", "http://t.example")
+KEPT_30_DAYS = Directory([DEFAULT], settings={"default": AccountSettings(retention_days=30)})
+
+
+def life(message_id: str, at: int, recipient: str = "lead-77", account: str = "default") -> list[Event]:
+    """Registered, bounced, opened: one second apart."""
+    return [
+        registered(message_id, recipient, at=at, account=account),
+        event(
+            "failed", message_id, at=at + 1_000_000, delivery=Delivery("550 5.1.1"),
+            reporter="api", reported_id=f"{message_id}-1", account=account,
+        ),
+        event("opened", message_id, at=at + 2_000_000, user_agent=AGENT, account=account),
+    ]  # fmt: skip
+
+
+async def held(database: Database) -> dict[str, set[str]]:
+    """The messages that each table knows of."""
+    found = {}
+    for table in TABLES:
+        column, source = "message_id", f"tracker.{table}"
+        if table == "verdicts":
+            source = "tracker.verdicts JOIN tracker.events ON id = event_id"
+        elif table == "reported_events":
+            column = "reported_id"
+        rows = await database.execute(f"SELECT {column} AS one FROM {source}")
+        found[table] = {row["one"].removesuffix("-1") for row in rows}
+    return found
+
+
+async def test_what_is_old_goes_and_what_was_touched_since_stays(store: Store, database: Database) -> None:
+    await store.record([*life("old", NOON), *life("young", NOON + 20 * DAY), *life("touched", NOON)])
+    await store.record([event("clicked", "touched", at=NOON + 25 * DAY)])
+    retention = Retention(store.database)
+    assert await sweep(retention, KEPT_30_DAYS, (NOON + 29 * DAY) // 1000) == 0
+    assert await sweep(retention, KEPT_30_DAYS, (NOON + 31 * DAY) // 1000) == 1
+    assert await held(database) == {table: {"young", "touched"} for table in TABLES}
+    assert await store.status("default", "old") is None
+    (row,) = await database.execute("SELECT count(*) AS n FROM tracker.verdicts")
+    assert row["n"] == 3
+    assert await sweep(retention, KEPT_30_DAYS, (NOON + 31 * DAY) // 1000) == 0
+
+
+async def test_a_suppression_outlives_the_message_it_came_from(store: Store) -> None:
+    await store.record(life("old", NOON))
+    await sweep(Retention(store.database), KEPT_30_DAYS, (NOON + 31 * DAY) // 1000)
+    known = await store.recipient("default", "lead-77")
+    assert known is not None
+    assert known[0].is_invalid
+
+
+async def test_accounts_that_set_nothing_keep_everything(store: Store, database: Database) -> None:
+    await store.record([*life("old", NOON), *life("theirs", NOON, account="other")])
+    both = Directory(
+        [DEFAULT, Account("other", "http://o.example")],
+        settings={"other": AccountSettings(retention_days=1)},
+    )
+    assert await sweep(Retention(store.database), both, (NOON + 900 * DAY) // 1000) == 1
+    assert (await held(database))["messages"] == {"old"}
+
+
+async def test_a_long_past_is_deleted_page_by_page(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_module, "PAGE_EVENTS", 4)
+    await store.record([each for number in range(9) for each in life(f"m-{number}", NOON + number * DAY)])
+    assert await sweep(Retention(store.database), KEPT_30_DAYS, (NOON + 36 * DAY) // 1000) == 6
+    assert (await held(database))["events"] == {"m-6", "m-7", "m-8"}
+
+
+async def test_ids_of_counted_hits_are_forgotten(store: Store, database: Database) -> None:
+    ids = [event("opened", at=NOON + day * DAY).id for day in (0, 13)]
+    for id_ in ids:
+        await database.execute(f"INSERT INTO tracker.counted_hits (id) VALUES ({literal(database, id_)})")
+    await sweep(Retention(store.database), Directory([]), (NOON + 15 * DAY) // 1000)
+    (row,) = await database.execute("SELECT count(*) AS n FROM tracker.counted_hits")
+    assert row["n"] == 1
+
+
+def literal(database: Database, id_: bytes) -> str:
+    return f"x'{id_.hex()}'" if type(database).__name__ == "SqliteDatabase" else f"'{id_.hex()}'"
