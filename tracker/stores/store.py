@@ -115,4 +115,5 @@ class Store:
 
     async def changes(self, account: str, *, after: int = 0, limit: int = 1000) -> list[Change]:
         """The changes of messages' stages after the one with the number ``after``, in their order, none left out."""
-        return [Change(*row) for row in await self.database.read(Once("changes", (account, after, limit)))]
+        rows = await self.database.read(Once("changes", (account, after, limit)))
+        return [Change(*row[:9], bool(row[9]), row[10]) for row in rows]

@@ -137,7 +137,8 @@ def _api_paths() -> dict[str, Any]:
 
 def _report_paths() -> dict[str, Any]:
     """What happened to messages, as others say."""
-    report = {"required": True, "content": {"message/rfc822": {"schema": {"type": "string", "format": "binary"}}}}
+    raw = {"schema": {"type": "string", "format": "binary"}}
+    report = {"required": True, "content": {"message/rfc822": raw, "application/octet-stream": raw}}
     hook = {"name": "hook", "in": "path", "required": True, "schema": {"type": "string"}}
     provider = {**hook, "name": "provider", "schema": {"enum": sorted(PROVIDERS)}}
     hooked = _call(
