@@ -1,4 +1,4 @@
-"""The commands that operators run by hand, and the demo."""
+"""The commands that operators run by hand."""
 
 from __future__ import annotations
 
@@ -85,27 +85,6 @@ def test_spool_status_while_it_runs_and_after(tmp_path: Path) -> None:
     with serving(data_dir) as service:
         service.reached("m-1", "rewritten", "opened")
     assert re.match(rb"spool-0\.db: depth 0, oldest -, ", run(data_dir, "spool", "status").stdout)
-
-
-def test_the_demo_ends_unsubscribed(store_url: str, tmp_path: Path) -> None:
-    ran = run(tmp_path / "data", "demo", "--once", "--port", str(free_port()), STORE_URL=store_url)
-    shown = ran.stdout.decode()
-    assert ran.returncode == 0, ran.stderr
-    assert "Stage: Unsubscribed" in shown
-    assert "opens:  1 human, 1 proxy, 1 machine" in shown
-    assert "clicks: 2 human, 0 proxy, 0 machine" in shown
-    timeline = re.findall(r"^ +\d\d:\d\d:\d\d\.\d{3} +(\w+)", shown, re.MULTILINE)
-    assert timeline == ["rewritten", "opened", "opened", "opened", "clicked", "clicked", "unsubscribed"]
-    assert "Traceback" not in ran.stderr.decode()
-    key = (tmp_path / "data" / "api.key").read_text().strip()
-    assert key in shown, "the start that makes the key shows it"
-
-
-def test_the_demo_takes_another_port_where_its_own_is_taken(tmp_path: Path) -> None:
-    with serving(tmp_path / "other") as service:
-        ran = run(tmp_path / "data", "demo", "--once", "--port", str(service.port), API_KEY="x" * 20)
-        assert ran.returncode == 0, ran.stderr
-        assert b"is taken" in ran.stdout
 
 
 def test_the_version(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``tracker demo``: a real service, a real newsletter, and mail clients that open, click and unsubscribe.
+"""``tracker demo``: a real service, a newsletter to seven recipients, and all that can become of it.
 
 Owns the story and its printing. Must reach the service over HTTP alone, as everyone else does.
 """

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 TIMEOUT_S: Final = 10.0
+SETTLE_S: Final = 15.0
+POLL_S: Final = 0.05
+
+_T = TypeVar("_T")
 
 
 class Unreachable(Exception):
@@ -32,13 +37,13 @@ class Client:
     def __init__(self, base_url: str, api_key: str) -> None:
         self.base_url = base_url
         self._authority = urlsplit(base_url).netloc
-        self._api_headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        self._authorization = {"Authorization": f"Bearer {api_key}"}
 
-    def request(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: str = "") -> Answer:
+    def request(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
         """One request; raises `Unreachable`."""
         connection = http.client.HTTPConnection(self._authority, timeout=TIMEOUT_S)
         try:
-            connection.request(method, path, body.encode() or None, dict(headers or {}))
+            connection.request(method, path, body or None, dict(headers or {}))
             response = connection.getresponse()
             return Answer(response.status, response.getheader("Location"), response.read())
         except (OSError, http.client.HTTPException) as error:
@@ -48,19 +53,56 @@ class Client:
 
     def rewrite(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """``POST /v1/rewrite``."""
-        return self._answered(self.request("POST", "/v1/rewrite", self._api_headers, json.dumps(message)))
+        return self._json(self._post("/v1/rewrite", message))
 
-    def message(self, message_id: str) -> dict[str, Any] | None:
-        """``GET /v1/messages/{message_id}``; None while the store does not know it."""
-        answer = self.request("GET", f"/v1/messages/{quote(message_id)}", self._api_headers)
-        return None if answer.status == 404 else self._answered(answer)
+    def rewrite_batch(self, letter: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """``POST /v1/rewrite/batch``: an answer or an error for each recipient."""
+        lines = self._checked(self._post("/v1/rewrite/batch", letter)).splitlines()
+        return [json.loads(line) for line in lines]
+
+    def report_events(self, events: Sequence[Mapping[str, Any]]) -> int:
+        """``POST /v1/events``; returns how many are on disk now."""
+        return int(self._json(self._post("/v1/events", {"events": events}), 202)["accepted"])
+
+    def report_mail(self, raw: bytes) -> list[dict[str, Any]]:
+        """``POST /v1/events/report``; returns what was recorded of it."""
+        headers = {**self._authorization, "Content-Type": "message/rfc822"}
+        return list(self._json(self.request("POST", "/v1/events/report", headers, raw), 202)["recorded"])
+
+    def message(self, message_id: str) -> dict[str, Any]:
+        """``GET /v1/messages/{message_id}``."""
+        return self._json(self._get(f"/v1/messages/{quote(message_id)}"))
 
     def events(self, message_id: str) -> list[dict[str, Any]]:
-        """``GET /v1/messages/{message_id}/events``."""
-        answer = self.request("GET", f"/v1/messages/{quote(message_id)}/events", self._api_headers)
-        return list(self._answered(answer)["events"])
+        """``GET /v1/messages/{message_id}/events``; none while the store does not know the message."""
+        answer = self._get(f"/v1/messages/{quote(message_id)}/events")
+        return [] if answer.status == 404 else list(self._json(answer)["events"])
 
-    def _answered(self, answer: Answer) -> dict[str, Any]:
-        if answer.status != 200:
+    def changes(self, after: str) -> dict[str, Any]:
+        """``GET /v1/changes``: one page."""
+        return self._json(self._get(f"/v1/changes?after={quote(after)}"))
+
+    def _get(self, path: str) -> Answer:
+        return self.request("GET", path, self._authorization)
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Answer:
+        headers = {**self._authorization, "Content-Type": "application/json"}
+        return self.request("POST", path, headers, json.dumps(body).encode())
+
+    def _json(self, answer: Answer, expected: int = 200) -> dict[str, Any]:
+        return dict(json.loads(self._checked(answer, expected)))
+
+    def _checked(self, answer: Answer, expected: int = 200) -> bytes:
+        if answer.status != expected:
             raise Unreachable(f"{self.base_url} answered {answer.status}: {answer.body.decode(errors='replace')}")
-        return dict(json.loads(answer.body))
+        return answer.body
+
+
+def settled(read: Callable[[], _T], accept: Callable[[_T], bool]) -> _T:
+    """What ``read`` gives once ``accept`` likes it: events reach the store a moment after they were answered."""
+    deadline = time.monotonic() + SETTLE_S
+    while not accept(value := read()):
+        if time.monotonic() > deadline:
+            raise Unreachable("the events did not get to the status store in time; see the log above")
+        time.sleep(POLL_S)
+    return value

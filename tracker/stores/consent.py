@@ -10,12 +10,12 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Final
 
 from tracker.core.agents import classify
-from tracker.core.model import Actor, Consent, Event, EventType
+from tracker.core.model import Actor, Consent, Event, EventType, RecipientChange
 from tracker.core.recipients import Standing
 from tracker.core.status import Status, whole_fold
 
 from .database import Each, Row
-from .rows import judged_event, registration_in, standing_in
+from .rows import change_in, judged_event, registration_in, standing_in
 
 Key = tuple[str, str]
 Person = tuple[str, str]
@@ -25,16 +25,23 @@ _OPENED: Final = EventType.OPENED.value
 _REWRITTEN: Final = EventType.REWRITTEN.value
 
 
-def concerned(said: Iterable[Event]) -> Generator[Each, Sequence[Row], set[Key]]:
-    """The messages of everybody whose tracking ``said`` denies, to be locked: their hits may have to go."""
-    denials = [event for event in said if _denies(event)]
-    messages = sorted({_key(event) for event in denials if event.facts.message_id})
+def concerned(said: Sequence[Event]) -> Generator[Each, Sequence[Row], set[Key]]:
+    """The messages of everybody whose tracking ``said`` denies, to be locked: their hits may have to go.
+
+    That is so, too, where ``said`` tells who it was that denied it before, on the page of a message.
+    """
+    denials = [event for event in said if _denies(event.facts.change)]
     persons = {
         (event.facts.account, event.facts.change.recipient)
         for event in denials
         if event.facts.change is not None and event.facts.change.recipient is not None
     }
-    for account, _, _, detail in (yield Each("registrations", messages)):
+    messages = {_key(event) for event in denials if event.facts.message_id}
+    registered = {_key(event) for event in said if event.facts.type == _REWRITTEN}
+    for account, message_id, *_, detail in (yield Each("effects", sorted(registered))):
+        if _denies(change_in(detail)):
+            messages.add((account, message_id))
+    for account, _, _, detail in (yield Each("registrations", sorted(messages))):
         registration = registration_in(detail)
         if registration is not None and registration.recipient is not None:
             persons.add((account, registration.recipient))
@@ -69,7 +76,7 @@ def withdrawing(
 
     ``denied`` is what ``said`` says of persons. Returns the statuses of the messages that lost a hit.
     """
-    registered = {_key(event) for event in said if event.facts.type == _REWRITTEN or _denies(event)}
+    registered = {_key(event) for event in said if event.facts.type == _REWRITTEN or _denies(event.facts.change)}
     candidates = {
         key: status
         for key, status in statuses.items()
@@ -131,8 +138,7 @@ def _denied_since(status: Status, standings: Mapping[Person, Standing]) -> int |
     return min((at for at in times if at is not None), default=None)
 
 
-def _denies(event: Event) -> bool:
-    change = event.facts.change
+def _denies(change: RecipientChange | None) -> bool:
     return change is not None and Consent.DENIED in (change.opens, change.clicks)
 
 

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from tracker.core.errors import InvalidRequest
 from tracker.core.model import Consent, Delivery, EventType, Facts, RecipientChange, Suppression
-from tracker.stores.limits import is_key
+from tracker.stores.limits import MAX_TIME, is_key
 
 from .requests import TOO_LONG, MessageId, Name, Reference, Request, decode
 
@@ -77,14 +77,14 @@ class ReportedEvent(Request, frozen=True, kw_only=True):
 
     def faults(self) -> Faults:
         """What the types do not say: path within the event, and message."""
-        found: Faults = []
+        found: Faults = [] if is_key(self.event_id) else [("event_id", TOO_LONG)]
         delivered = self.type in _WITH_DELIVERY
         if not delivered and (self.status_code is not None or self.reason is not None):
             found.append(("status_code" if self.status_code is not None else "reason", f"{self.type} has none"))
         if self.list is not None and self.type is not ReportedType.UNSUBSCRIBED:
             found.append(("list", f"{self.type} has none"))
-        if self.at() < 0:
-            found.append(("occurred_at", "is before 1970"))
+        if not 0 <= self.at() <= MAX_TIME:
+            found.append(("occurred_at", "must be in the years 1970 to 9999, in UTC"))
         return found
 
 
@@ -105,8 +105,12 @@ class _RawEvents(Request, frozen=True):
 
 def decode_events(body: bytes) -> list[ReportedEvent]:
     """The events of ``POST /v1/events``; raises `InvalidRequest` that names each bad one."""
+    try:
+        raws = decode(body, _RawEvents).events
+    except RecursionError:  # it looks for the end of each event
+        raise InvalidRequest([("$", "is nested too deeply")]) from None
     events, errors = [], []
-    for at, raw in enumerate(decode(body, _RawEvents).events):
+    for at, raw in enumerate(raws):
         try:
             event = decode(bytes(raw), ReportedEvent)
         except InvalidRequest as error:
@@ -136,7 +140,7 @@ class Reset(Request, frozen=True, kw_only=True):
     """What an operator lifts, and why."""
 
     suppressions: Annotated[tuple[Suppression, ...], Meta(min_length=1, max_length=3)]
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    reason: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]*\Z")]
     list: Name = "default"
     """The list whose unsubscribe is lifted."""
 
