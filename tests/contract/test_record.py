@@ -12,7 +12,7 @@ from databases import Database
 from samples import AGENT, NOON, PROXY, event, folded, registered
 
 from tracker.core.agents import classify
-from tracker.core.model import Delivery, Event
+from tracker.core.model import Consent, Delivery, Event, RecipientChange, Suppression
 from tracker.core.status import Status
 from tracker.stores import Store
 
@@ -38,6 +38,9 @@ def one_of_each() -> list[Event]:
         event("clicked", link=0, url="https://shop.example/", purpose="prefetch"),
         event("failed", delivery=Delivery("550 5.1.1", "no such usér")),
         event("unsubscribed", list="news", **HIT),
+        event("delivered", reporter="ses", reported_id="a-1", delivery=Delivery("250 2.0.0")),
+        event("recipient_reset", change=RecipientChange("lead-7", resets=(Suppression.INVALID,), reason="new address")),
+        event("consent_changed", change=RecipientChange("lead-7", Consent.GRANTED, Consent.UNKNOWN)),
         event("invented_later"),
     ]
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from raw import ask
 from serving import free_port, run, serving
 
-pytest_plugins = ["service_fixtures"]
-
 HTML = (
     b"<!DOCTYPE html>\r\n<BODY  bgcolor=#fff>\r\n"
     b"<a CLASS=x HREF='https://shop.example/?a=1&amp;b=2'\tid=1 >S\xc3\xb6</a>\n"

@@ -14,7 +14,7 @@ from .client import Client, settled
 
 NOTHING: Final = "—"
 NEXT_HTML: Final = '<p>Until Friday: <a href="https://shop.example.com/gifts">gifts for a cold month</a>.</p>'
-SHOWN_CHANGES: Final = 3
+SHOWN_CHANGES: Final = 2
 
 
 def rewrite_letters(client: Client, send: Send) -> dict[str, Letter]:
@@ -88,7 +88,7 @@ def rewrite_next(client: Client, send: Send) -> set[str]:
     for name, line in zip(CAST, lines, strict=True):
         names.setdefault(_outcome(line), []).append(name)
     for outcome, those in names.items():
-        print(f"   {', '.join(those):10} {outcome}")
+        print(f"   {', '.join(those):9} {outcome}")
     return {line["message_id"] for line in lines if "error" in line}
 
 

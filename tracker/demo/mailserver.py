@@ -56,10 +56,9 @@ def report_deliveries(client: Client, letters: Mapping[str, Letter]) -> None:
         names.setdefault(", then ".join(map(str, DELIVERIES[name])), []).append(name)
     for story, those in names.items():
         print(f"     {', '.join(those):15} {story}")
-    raw = _bounce(letters["eve"])
-    (recorded,) = client.report_mail(raw)
-    print(f"   POST /v1/events/report: eve's bounce came back by mail, {len(raw)} bytes (RFC 3464)")
-    print(f"     found by its X-Tracker-Id: {recorded['message_id']} {recorded['type']}")
+    (recorded,) = client.report_mail(_bounce(letters["eve"]))
+    found = f"{recorded['message_id']} {recorded['type']}"
+    print(f"   POST /v1/events/report: eve's bounce (RFC 3464), known by its X-Tracker-Id: {found}")
 
 
 def report_reply(client: Client, letter: Letter) -> str:

@@ -104,7 +104,10 @@ def delivery_in(detail: str | None) -> Delivery | None:
 def change_in(detail: str | None) -> RecipientChange | None:
     """The change of a recipient in it."""
     fields = _decode_detail(detail).get("change") if detail else None
-    return None if fields is None else msgspec.convert(tuple(fields.values()), RecipientChange)
+    if fields is None:
+        return None
+    # By name: a database may keep the fields in an order of its own.
+    return msgspec.convert([fields.get(name) for name in RecipientChange.__struct_fields__], RecipientChange)
 
 
 @lru_cache(maxsize=256)
