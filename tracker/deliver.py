@@ -68,7 +68,7 @@ def payload(change: Change) -> bytes:
         "label": change.label,
         "last_action": change.last_action,
         "status": change.failure,
-        "correction": bool(change.is_correction),
+        "correction": change.is_correction,
         "changed_at": changed_at,
         "sequence": change.sequence,
     }

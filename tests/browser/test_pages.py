@@ -79,13 +79,52 @@ def test_the_button_unsubscribes_without_javascript(browser: Any, service: Servi
     url = service.rewrite("pressed", list="news")["unsubscribe_url"]
     with opened(browser, url + "?utm_source=x") as watched:
         page = watched.page
-        assert page.get_by_role("heading").inner_text() == f"Unsubscribe from {SENDER}?"
-        assert page.get_by_role("button").count() == 1
+        assert page.get_by_role("heading", level=1).inner_text() == f"Unsubscribe from {SENDER}?"
+        buttons = page.get_by_role("button")
+        assert buttons.all_inner_texts() == ["Unsubscribe", "Stop the tracking"]
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.innerText") == "Unsubscribe", "the main one comes first"
+        main, second = (buttons.nth(n).evaluate("e => getComputedStyle(e).backgroundColor") for n in range(2))
+        assert main != second == "rgba(0, 0, 0, 0)"
         page.get_by_role("button", name="Unsubscribe").click()
         page.get_by_role("heading", name="You are unsubscribed").wait_for()
         assert watched.page.context.cookies() == []
         watched.check(service)
     service.reached("pressed", "rewritten", "unsubscribed")
+
+
+@pytest.mark.parametrize("script", [False, True])
+def test_the_second_button_stops_the_tracking(browser: Any, service: Service, script: bool) -> None:
+    message_id = f"stopped-{script}"
+    mail = service.rewrite(message_id, list="news", recipient=message_id)
+    with opened(browser, mail["unsubscribe_url"] + "?utm_source=x", script=script) as watched:
+        page = watched.page
+        assert page.get_by_role("heading", level=1).count() == page.get_by_role("heading", level=2).count() == 1
+        page.get_by_role("button", name="Stop the tracking").press("Enter")
+        page.get_by_role("heading", name="The tracking has stopped").wait_for()
+        assert page.title() == "Tracking stopped"
+        assert page.url.endswith("/stop-tracking")
+        assert page.get_by_role("button").count() == 0
+        page.reload()  # sends it once more
+        page.get_by_role("heading", name="The tracking has stopped").wait_for()
+        page.go_back()
+        page.get_by_role("button", name="Unsubscribe").wait_for()
+        assert page.context.cookies() == []
+        watched.check(service)
+    service.client.get(mail["open_url"])
+    service.client.get(mail["links"][0]["tracked_url"])
+    service.client.post(mail["unsubscribe_url"])
+    service.reached(message_id, "rewritten", *["consent_changed"] * 2, "unsubscribed")
+
+
+def test_the_second_url_is_a_page_as_well(browser: Any, service: Service) -> None:
+    mail = service.rewrite("second-url")
+    with opened(browser, mail["unsubscribe_url"] + "/stop-tracking", script=True) as watched:
+        assert watched.page.get_by_role("button").count() == 2
+        watched.page.get_by_role("button", name="Unsubscribe").click()
+        watched.page.get_by_role("heading", name="You are unsubscribed").wait_for()
+        watched.check(service)
+    service.reached("second-url", "rewritten", "unsubscribed")
 
 
 def test_looking_and_leaving_changes_nothing(browser: Any, service: Service) -> None:
@@ -120,7 +159,7 @@ MEASURE = """() => {
             if (colour !== 'rgba(0, 0, 0, 0)') return colour;
         }
     };
-    const texts = [...document.querySelectorAll('h1, p, button')];
+    const texts = [...document.querySelectorAll('h1, h2, p, button')];
     return {
         width: document.documentElement.scrollWidth,
         sizes: texts.map(one => parseFloat(getComputedStyle(one).fontSize)),
@@ -149,7 +188,7 @@ def test_names_are_shown_as_they_are_and_run_nothing(browser: Any, service: Serv
         watched.page.on("dialog", lambda dialog: pytest.fail("a script ran"))
         assert f"“{name}”" in watched.page.locator("main").text_content()
         assert watched.page.evaluate("document.querySelectorAll('script, img, svg, b').length") == 0
-        watched.page.get_by_role("button").click()
+        watched.page.get_by_role("button", name="Unsubscribe").click()
         watched.page.get_by_role("heading", name="You are unsubscribed").wait_for()
         assert f"“{name}”" in watched.page.locator("main").text_content()
         watched.check(service)

@@ -2,89 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from databases import Database, SqliteDatabase
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from samples import AGENT, NOON, PROXY, event, folded, registered
+from consents import BATCH, KINDS, clicked, kept, opened, row_id, says, sums, tables, withdrawal
+from databases import Database
+from samples import AGENT, NOON, PROXY, folded, registered
 
-from tracker.core.model import Consent, Event, RecipientChange
+from tracker.core.model import Consent, Event
 from tracker.stores import Store
 
 pytestmark = pytest.mark.anyio
 
-LEAD = "lead-77"
-BATCH = "2026-11"
 SECOND = 1_000_000
-SECRET = "Mozilla/5.0 (X11) OnlyTheirs/150.0"
-SECRET_URL = "https://only-theirs.example/"
-KINDS = ("opened", "clicked")
-
-_accounts = (f"example-{number}" for number in itertools.count())
-
-
-def says(
-    opens: Consent | None = Consent.DENIED,
-    clicks: Consent | None = Consent.DENIED,
-    *,
-    recipient: str = LEAD,
-    at: int = NOON,
-    **more: Any,
-) -> Event:
-    """A recipient's consent, as ``PUT /v1/recipients`` records it."""
-    return event("consent_changed", "", at=at, change=RecipientChange(recipient, opens, clicks), **more)
-
-
-def withdrawal(message_id: str = "m-1", *, at: int = NOON, **more: Any) -> Event:
-    """The same as the unsubscribe page records it."""
-    change = RecipientChange(None, Consent.DENIED, Consent.DENIED, reason="on the unsubscribe page")
-    return event("consent_changed", message_id, at=at, change=change, **more)
-
-
 WITHDRAWALS = {"put": says(), "page": withdrawal()}
 both_ways = pytest.mark.parametrize("denial", WITHDRAWALS.values(), ids=WITHDRAWALS)
-
-
-def opened(message_id: str = "m-1", *, at: int, **more: Any) -> Event:
-    return event("opened", message_id, at=at, **{"user_agent": SECRET, **more})
-
-
-def clicked(message_id: str = "m-1", *, at: int, **more: Any) -> Event:
-    return event("clicked", message_id, at=at, **{"user_agent": SECRET, "link": 0, "url": SECRET_URL, **more})
-
-
-async def tables(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """Everything that the database holds."""
-    sqlite = isinstance(database, SqliteDatabase)
-    listing = "SELECT name FROM sqlite_schema WHERE type = 'table'" if sqlite else (
-        "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'tracker'"
-    )  # fmt: skip
-    names = [row["name"] for row in await database.execute(listing)]
-    return {name: await database.execute(f"SELECT * FROM tracker.{name}") for name in names}
-
-
-async def kept(database: Database, account: str = "default") -> set[bytes]:
-    """The ids of the hits that have a row."""
-    rows = await database.execute(
-        f"SELECT id FROM tracker.events WHERE account = '{account}' AND type IN ('opened', 'clicked')"
-    )
-    return {_id(row["id"]) for row in rows}
-
-
-def _id(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else bytes(value.bytes)
-
-
-async def sums(database: Database, account: str = "default") -> Counter[tuple[str, str, str]]:
-    """The anonymous counts, by batch, type and actor."""
-    rows = await database.execute(f"SELECT * FROM tracker.anonymous_hits WHERE account = '{account}'")
-    return Counter({(row["batch"], row["type"], row["actor"]): row["count"] for row in rows})
 
 
 @both_ways
@@ -104,7 +37,7 @@ async def test_later_hits_are_counted_and_leave_no_row(store: Store, database: D
         (BATCH, "opened", "human"): 3, (BATCH, "opened", "proxy"): 1,
         (BATCH, "clicked", "human"): 1, (BATCH, "clicked", "machine"): 1,
     }  # fmt: skip
-    assert {_id(row["id"]) for row in after.pop("counted_hits")} == {each.id for each in late}
+    assert {row_id(row["id"]) for row in after.pop("counted_hits")} == {each.id for each in late}
     assert after.pop("anonymous_hits")
     messages = [{**row, "updated_at": 0, "version": 0} for row in after.pop("messages")]
     assert messages == [{**row, "updated_at": 0, "version": 0} for row in rows.pop("messages")]
@@ -225,115 +158,3 @@ async def test_a_message_without_a_recipient(store: Store, database: Database, o
         await store.record(events[index])
     assert await kept(database) == {other.id, events[2][1].id}
     assert sum((await sums(database)).values()) == 1
-
-
-@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
-async def test_hits_and_withdrawals_at_once(database: Database, known: bool) -> None:
-    stores = [database.store() for _ in range(2)]
-    hits, rounds = [], 30
-    try:
-        await stores[0].open()
-        for number in range(rounds):
-            mine, other, lead = f"m-{number}", f"n-{number}", f"lead-{number}"
-            people = [registered(mine, lead, at=NOON - 9), registered(other, lead, at=NOON - 9)]
-            early = [opened(mine, at=NOON - 1), clicked(other, at=NOON - 1)]
-            late = [opened(mine, at=NOON + 1), clicked(other, at=NOON + 1)]
-            hits += [*early, *late]
-            denial = withdrawal(other) if number % 2 else says(recipient=lead)
-            if known:
-                await stores[0].record(people)
-            batches = [[*early, *late] if known else [*people, *early, *late], [denial]]
-            await asyncio.gather(*(each.record(batch) for each, batch in zip(stores, batches, strict=True)))
-        assert await kept(database) == {each.id for each in hits if each.facts.message_id and each.occurred_at < NOON}
-        assert sum((await sums(database)).values()) == 2 * rounds
-    finally:
-        for each in stores:
-            await each.close()
-
-
-MESSAGES = {"m-0": "lead-a", "m-1": "lead-a", "m-2": "lead-b", "m-3": None}
-moments = st.integers(0, 6)  # few, so that they are often equal
-
-
-@st.composite
-def histories(draw: st.DrawFn, *, grants: bool = False) -> list[Event]:
-    """Registrations, hits, and withdrawals, in one account and in any order; with ``grants``, then lifted again."""
-    account = next(_accounts)
-    said: dict[str, Any] = {"account": account}
-    events = [registered(id_, lead, at=0, **said) for id_, lead in MESSAGES.items()]
-    for make, id_, at in draw(
-        st.lists(st.tuples(st.sampled_from([opened, clicked]), st.sampled_from(list(MESSAGES)), moments), max_size=8)
-    ):
-        events.append(make(id_, at=NOON + at, **said))
-    leads, answers = st.sampled_from(["lead-a", "lead-b"]), st.sampled_from([Consent.DENIED, None])
-    for lead, opens, clicks, at in draw(st.lists(st.tuples(leads, answers, answers, moments), max_size=2)):
-        events.append(says(opens, clicks, recipient=lead, at=NOON + at, **said))
-        if grants:
-            events.append(says(Consent.GRANTED, Consent.GRANTED, recipient=lead, at=NOON + 4, **said))
-    for id_, at in draw(st.lists(st.tuples(st.sampled_from(list(MESSAGES)), moments), max_size=0 if grants else 2)):
-        events.append(withdrawal(id_, at=NOON + at, **said))
-    return draw(st.permutations(events))
-
-
-def denied_at(hit: Event, events: Sequence[Event]) -> bool:
-    """Whether anybody said before the hit, or with it, that it may not be recorded; nothing was lifted."""
-    lead = MESSAGES[hit.facts.message_id]
-    for each in events:
-        change = each.facts.change
-        if change is None or each.occurred_at > hit.occurred_at:
-            continue
-        said_of = change.recipient or MESSAGES[each.facts.message_id]
-        concerned = said_of == lead if said_of else each.facts.message_id == hit.facts.message_id
-        if concerned and (change.opens if hit.facts.type == "opened" else change.clicks) is Consent.DENIED:
-            return True
-    return False
-
-
-async def record_in_groups(store: Store, events: Sequence[Event], sizes: Sequence[int]) -> None:
-    rest = iter(events)
-    for size in [*sizes, len(events)]:
-        await store.record(list(itertools.islice(rest, size)))
-
-
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-groups = st.lists(st.integers(1, 4), max_size=12)
-
-
-@given(events=histories(), sizes=groups)
-@many
-async def test_any_order_and_grouping_ends_the_same(
-    store: Store, database: Database, events: list[Event], sizes: list[int]
-) -> None:
-    account = events[0].facts.account
-    await record_in_groups(store, events, sizes)
-    hits = [each for each in events if each.facts.type in KINDS]
-    gone = [each for each in hits if denied_at(each, events)]
-    assert await kept(database, account) == {each.id for each in hits} - {each.id for each in gone}
-    # By batch only where the registration came first: nobody knew the batch of the others.
-    counted = Counter[str]()
-    for (batch, type_, actor), count in (await sums(database, account)).items():
-        assert batch in (BATCH, "")
-        assert actor == "human"
-        counted[type_] += count
-    assert counted == Counter(each.facts.type for each in gone)
-    for id_ in MESSAGES:
-        rest = [each for each in events if each.facts.message_id == id_ and each not in gone]
-        assert await store.status(account, id_) == folded(*rest)
-
-
-@given(events=histories(grants=True), sizes=groups)
-@many
-async def test_what_is_lifted_is_not_lifted_for_what_came_before(
-    store: Store, database: Database, events: list[Event], sizes: list[int]
-) -> None:
-    """No hit between a withdrawal and its lifting stays, whatever the order; one of later may be lost to the sums."""
-    account = events[0].facts.account
-    await record_in_groups(store, events, sizes)
-    hits = [each for each in events if each.facts.type in KINDS]
-    remaining = await kept(database, account)
-    assert len(hits) == len(remaining) + sum((await sums(database, account)).values())
-    for each in hits:
-        if not denied_at(each, events):
-            assert each.id in remaining
-        elif each.occurred_at < NOON + 4:
-            assert each.id not in remaining

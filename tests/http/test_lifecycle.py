@@ -131,7 +131,8 @@ class Message:
         """Events that come last under the id of another one: they must change nothing."""
         types = itertools.cycle(("complained", "failed", "replied"))
         for _, event in self.posts:
-            yield {**event, "type": next(types), "occurred_at": "2026-09-01T00:00:00Z"}
+            told = {name: event[name] for name in ("event_id", "message_id")}
+            yield {**told, "type": next(types), "occurred_at": "2026-09-01T00:00:00Z"}
 
     def expected(self) -> dict[str, Any]:
         """What the API must say of it."""

@@ -109,14 +109,19 @@ class Page(HTMLParser):
         self.words += data
 
 
-def test_the_page_is_a_form_with_one_button_that_loads_nothing(service: Service) -> None:
-    answer = ask(service.port, "GET", path(service, next(_ids), list="Weekly <b>deals</b> & \"more\" 'today'"))
+def test_the_page_has_two_forms_unsubscribing_first_and_loads_nothing(service: Service) -> None:
+    target = path(service, next(_ids), list="Weekly <b>deals</b> & \"more\" 'today'")
+    answer = ask(service.port, "GET", target + "?utm_source=x")
     page = Page(answer.body)
     assert "“Weekly <b>deals</b> & \"more\" 'today'”" in page.words
     names = [name for name, _ in page.tags]
-    assert names.count("form") == names.count("button") == 1
     assert not {"script", "img", "link", "iframe", "input", "b", "a"} & set(names)
-    assert dict(page.tags)["form"] == {"method": "post"}
+    forms = [attributes for name, attributes in page.tags if name in ("form", "button")]
+    assert forms == [
+        {"method": "post", "action": target}, {"type": "submit"},
+        {"method": "post", "action": f"{target}/stop-tracking"}, {"type": "submit", "class": "second"},
+    ]  # fmt: skip
+    assert page.words.index("Unsubscribe?") < page.words.index("Stop the tracking")
     assert dict(page.tags)["html"]["lang"]
     policy = answer.one("content-security-policy").decode()
     for directive in ("default-src 'none'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"):

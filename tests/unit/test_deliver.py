@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -66,7 +67,8 @@ class Receiver:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.tasks.append(asyncio.current_task())
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError), contextlib.closing(writer):
+        quiet = contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with quiet, contextlib.closing(writer):
             first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
             got = Got(first.split(" ")[1], headers, await reader.readexactly(int(headers["content-length"])))
@@ -111,7 +113,8 @@ class World:
             now = int(time.time() * 1e6)
             type_, registration = (stage, None) if stage != "sent" else ("rewritten", Registration("lead", "b"))
             facts = Facts("default", message_id, type_, registration=registration, user_agent="Mozilla/5.0 Firefox/1")
-            await self.store.record([Event(uuid7(now // 1000, 0, message_id.encode()), "n", now, now, now, 1, facts)])
+            id_ = uuid7(now // 1000, 0, os.urandom(8))
+            await self.store.record([Event(id_, "n", now, now, now, 1, facts)])
 
     def deliverer(self, owner: str = "node-a", sender: deliver.Sender | None = None) -> Deliverer:
         return Deliverer(self.box, sender or self.outgoing, owner=owner, clock=self.clock, jitter=lambda: 0.5)

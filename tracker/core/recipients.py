@@ -16,7 +16,7 @@ from .model import Consent, Delivery, Event, EventType, MessageClass, Suppressio
 ADDRESS_FAILURES: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 """Enhanced status codes (RFC 3463) that condemn the address. Policy and reputation (5.7.x) are the sender's affair."""
 
-_ENHANCED_CODE: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_ENHANCED_CODE: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 
 
 class ConsentTimes(msgspec.Struct):

@@ -151,7 +151,7 @@ class Outbox:
         Those under way are among them, for as long as they are not settled. Empty for a disabled endpoint.
         """
         rows = await self._database.read(Once("due_deliveries", (endpoint_id, now, limit)))
-        return [Delivery(row[0], row[1], row[2], None if row[3] is None else Change(*row[3:])) for row in rows]
+        return [Delivery(row[0], row[1], row[2], None if row[3] is None else _change(row[3:])) for row in rows]
 
     async def settle(self, endpoint_id: str, delivered: Sequence[int], failures: Sequence[Failure] = ()) -> None:
         """Remove the deliveries with the sequence numbers ``delivered``, and note ``failures``, in one transaction."""
@@ -176,6 +176,11 @@ class Outbox:
 
     async def _changed(self, procedure: _Steps, endpoint_id: str) -> bool:
         return is_key(endpoint_id) and await self._database.write(procedure) > 0
+
+
+def _change(row: Row) -> Change:
+    change = Change(*row)
+    return change._replace(is_correction=bool(change.is_correction))
 
 
 def _once(query: str, *parameters: object) -> _Steps:

@@ -44,6 +44,25 @@ class Change(NamedTuple):
     """Microseconds since the epoch."""
 
 
+class Position(NamedTuple):
+    """A place in the order in which what is known of recipients changed; by default, before everything."""
+
+    updated_at: int = -1
+    account: str = ""
+    recipient: str = ""
+    list: str = ""
+
+
+class RecipientChanges(NamedTuple):
+    """A page of what changed about recipients."""
+
+    asked_at: int
+    """By the database's clock: the page has all that was committed before."""
+    rows: list[tuple[Position, tuple[int | None, ...]]]
+    """Whom it is about, and the fields of their `Standing` in the order of its row, or of their `ListStanding`:
+    ``unsubscribed_at`` and ``reset_at``."""
+
+
 class Store:
     """The status store in ``database``; raises what that raises."""
 
@@ -113,7 +132,17 @@ class Store:
             return None
         return standing_in(rows[0]) if rows else Standing(), [list_standing_in(row) for row in lists]
 
+    async def recipient_changes(self, after: Position, *, on_lists: bool, limit: int) -> RecipientChanges:
+        """What is known now of those of whom it changed after ``after``: whatever the list, or else ``on_lists``.
+
+        Whoever reads on from a position misses what is committed late: times are taken before a transaction ends.
+        """
+        query, width = ("changed_list_standings", 4) if on_lists else ("changed_standings", 3)
+        ((asked_at,),) = await self.database.read(Once("clock"))
+        rows = await self.database.read(Once(query, (*after[:width], limit)))
+        return RecipientChanges(asked_at, [(Position(*row[:width]), tuple(row[width:])) for row in rows])
+
     async def changes(self, account: str, *, after: int = 0, limit: int = 1000) -> list[Change]:
         """The changes of messages' stages after the one with the number ``after``, in their order, none left out."""
         rows = await self.database.read(Once("changes", (account, after, limit)))
-        return [Change(*row[:9], bool(row[9]), row[10]) for row in rows]
+        return [Change(*row)._replace(is_correction=bool(row[9])) for row in rows]

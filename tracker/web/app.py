@@ -29,6 +29,7 @@ from tracker.core.tokens import TokenCodec
 from tracker.deliver import Deliverer
 from tracker.directory import SNAPSHOT_FILE, DirectoryWatch, default_settings
 from tracker.outgoing import Outgoing
+from tracker.recall import RECIPIENTS_FILE, Recall
 from tracker.relay import Relay
 from tracker.retention import keep_to
 from tracker.spool import Spool
@@ -113,6 +114,8 @@ class Service:
         )
         self._deliverer = Deliverer(Outbox(self._store.database), self._outgoing, owner=secrets.token_hex(8))
         self._retention = Retention(self._store.database)
+        recipients_file = settings.data_dir / RECIPIENTS_FILE
+        self._recall = Recall(self._store, recipients_file, source_name=settings.store_url)
         self._operations = Operations(self._spool)
         clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"))
         self._edge: ASGIApp = Edge(
@@ -131,9 +134,10 @@ class Service:
         callers = Callers(self._directory)
         unrecognised = UnrecognisedReports(self._settings.data_dir / "unrecognised")
         finder = Finder(codec, self._store)
+        registry = Registry(self._store, self._recall)
         return api.build(
             [
-                Rewriting(callers, Rewriters(codec, self._directory), self._spool, Registry(self._store)),
+                Rewriting(callers, Rewriters(codec, self._directory), self._spool, registry),
                 Reports(callers, self._directory, self._spool, finder, unrecognised, self._outgoing.get),
                 Recipients(callers, self._spool, self._store),
                 Records(callers, self._store),
@@ -156,7 +160,13 @@ class Service:
             logger.error("cannot start: %s", error, extra={"action": "start_failed"})
             await send({"type": "lifespan.startup.failed", "message": ""})  # the server would log it once more
             return
-        work = (self._relay.run(), self._watch.run(), self._deliverer.run(), keep_to(self._retention, self._directory))
+        work = (
+            self._relay.run(),
+            self._watch.run(),
+            self._recall.run(),
+            self._deliverer.run(),
+            keep_to(self._retention, self._directory),
+        )
         tasks = [asyncio.create_task(each) for each in work]
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -167,13 +177,14 @@ class Service:
         self._spool.open()
         try:
             await self._store.open()
+            await self._watch.start()
         except StoreUnavailable as error:
+            self._watch.load()
             # No reason to refuse mail clients: the spool holds their events until the store is back.
             logger.warning("starting without the store: %s", error, extra={"action": "store_unavailable"})
         except ConfigError:
             await self._spool.close()
             raise
-        await self._watch.start()
         _spare_the_collector()
         _drain_on_sigterm(self._settings.drain_s, self._begin_drain)
         _stop_without_parent()

@@ -148,13 +148,14 @@ class Edge:
             return
         now = time.time_ns() // 1000
         if name.endswith(STOP_TRACKING):
-            facts, done = _withdrawal(token), pages.untracked
+            facts, done, failed = _withdrawal(token), pages.untracked, pages.not_stopped
         else:
-            facts, done = self._facts(scope, _UNSUBSCRIBED, token, now), pages.unsubscribed
+            facts = self._facts(scope, _UNSUBSCRIBED, token, now)
+            done, failed = pages.unsubscribed, pages.not_stored
         try:
             await self._spool.append(facts, now)
         except SpoolUnavailable:
-            await _send_page(send, pages.not_stored)
+            await _send_page(send, failed)
             return
         await _send_page(send, done(token.list))
 

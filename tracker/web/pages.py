@@ -73,6 +73,7 @@ class SenderPages:
         self.incomplete_link = self._page(404, "incomplete_link.html")
         self.incomplete_unsubscribe = self._page(404, "incomplete_unsubscribe.html")
         self.not_stored = self._page(503, "not_stored.html", [(b"retry-after", b"30")])
+        self.not_stopped = self._page(503, "not_stopped.html", [(b"retry-after", b"30")])
 
     def unsubscribe(self, list_: str, token: str) -> Page:
         """The forms that ask before anything changes: no more mail, or no more tracking."""

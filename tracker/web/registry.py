@@ -1,7 +1,7 @@
 """What the store knows of messages and recipients before a rewrite: whose a message_id is, who may be written to.
 
-Owns what this process registers and has registered lately, which the store may not have yet, and how long the store is
-waited for. Must not write anything.
+Owns what this process registers and has registered lately, which the store may not have yet, how long the store is
+waited for, and that what the node remembers stands in for it. Must not write anything.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tracker.core.errors import MessageConflict, StoreUnavailable
 from tracker.core.model import Owner
+from tracker.recall import Recall
 from tracker.stores import OnList, Store
 
 from .requests import Addressee
@@ -26,11 +27,25 @@ MAX_RECENT: Final = 100_000
 _Answer = TypeVar("_Answer")
 
 
-class Registry:
-    """Checks registrations against this process's own and the store's."""
+class Known(NamedTuple):
+    """What is known of recipients with a view to one list."""
 
-    def __init__(self, store: Store) -> None:
+    recipients: Mapping[str, OnList]
+    is_current: bool
+    """Whether the store said so. Otherwise it is what the node remembers, which may be too little or too old."""
+
+    def of(self, recipient: str | None) -> OnList:
+        """What is known of one of them."""
+        nothing = OnList(None, None)
+        return nothing if recipient is None else self.recipients.get(recipient, nothing)
+
+
+class Registry:
+    """Checks registrations against this process's own and the store's; ``recall`` is asked where the store is away."""
+
+    def __init__(self, store: Store, recall: Recall) -> None:
         self._store = store
+        self._recall = recall
         self._recent: OrderedDict[tuple[str, str], Owner] = OrderedDict()
         self._store_rests_until = 0.0
 
@@ -64,16 +79,16 @@ class Registry:
         for id_ in ids:
             self._recent.pop((account, id_), None)
 
-    async def known(self, account: str, list_: str, wanted: Sequence[Addressee]) -> dict[str, OnList] | None:
-        """What is known of the recipients of ``wanted`` with a view to a list, by recipient.
-
-        Recipients that nothing is known of are left out. None: the store could not be asked.
-        """
+    async def known(self, account: str, list_: str, wanted: Sequence[Addressee]) -> Known:
+        """What is known of the recipients of ``wanted`` with a view to a list."""
         recipients = [(one.recipient, list_) for one in wanted if one.recipient is not None]
         if not recipients:
-            return {}
+            return Known({}, is_current=True)
         standings = await self._asked(self._store.standings(account, recipients))
-        return None if standings is None else {recipient: known for (recipient, _), known in standings.items()}
+        if standings is None:
+            remembered = await self._recall.known(account, list_, [recipient for recipient, _ in recipients])
+            return Known(remembered, is_current=False)
+        return Known({recipient: known for (recipient, _), known in standings.items()}, is_current=True)
 
     async def _stored(self, account: str, ids: Sequence[str]) -> dict[str, Owner]:
         return (await self._asked(self._store.owners(account, ids)) or {}) if ids else {}

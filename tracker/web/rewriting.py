@@ -26,14 +26,13 @@ from tracker.core.recipients import suppression
 from tracker.core.rewrite import Rewriter, Rewritten, Template
 from tracker.core.tokens import Message, TokenCodec
 from tracker.spool import Spool
-from tracker.stores import OnList
 
 from . import bodies
 from .answering import json_response, rewrite_answer
 from .answers import BatchErrorAnswer
 from .callers import Callers
 from .problems import problem
-from .registry import Registry
+from .registry import Known, Registry
 from .requests import Addressee, BatchRequest, Content, RewriteRequest, decode
 
 LARGE_BODY_CHARS: Final = 100_000
@@ -50,7 +49,8 @@ _SUPPRESSED: Final = {
 }
 _UNKNOWN: Final = Notice(
     "suppression_unknown",
-    "the status store did not answer, so nobody asked whether this recipient may be written to or tracked",
+    "the status store did not answer, so whether this recipient may be written to or tracked was looked up only in what"
+    " this node remembers",
 )
 
 logger = logging.getLogger(__name__)
@@ -88,15 +88,15 @@ class Call:
         """The message to one recipient."""
         return Message(self.account, one.message_id, self.content.batch)
 
-    def render(self, one: Addressee, known: OnList | None) -> Rewritten:
-        """The message to one recipient of whom this is known; None: the store could not be asked."""
-        standing = known.standing if known else None
+    def render(self, one: Addressee, known: Known) -> Rewritten:
+        """The message to one recipient."""
+        standing = known.of(one.recipient).standing
         kept = (standing.opens.value, standing.clicks.value) if standing else (Consent.UNKNOWN, Consent.UNKNOWN)
         tracks = self.settings.tracks(
             self.content.tracks(), self.content.message_class, (one.consent.opens, one.consent.clicks), kept
         )
         rewritten = self.template.render(self.message(one), tracks)
-        if known is None:
+        if one.recipient is not None and not known.is_current:
             rewritten = msgspec.structs.replace(rewritten, warnings=[*rewritten.warnings, _UNKNOWN])
         return rewritten
 
@@ -157,16 +157,9 @@ class Rewriting:
         errors = {id_: RecipientSuppressed(_SUPPRESSED[why]) for id_, why in suppressed.items()}
         return rewritten, {**conflicts, **errors}
 
-    async def _render(
-        self, call: Call, recipients: Sequence[Addressee], known: Mapping[str, OnList] | None
-    ) -> dict[str, Rewritten]:
-        nothing = OnList(None, None)
-
+    async def _render(self, call: Call, recipients: Sequence[Addressee], known: Known) -> dict[str, Rewritten]:
         def render() -> dict[str, Rewritten]:
-            return {
-                one.message_id: call.render(one, nothing if one.recipient is None else _of(known, one.recipient))
-                for one in recipients
-            }
+            return {one.message_id: call.render(one, known) for one in recipients}
 
         large = len(call.content.html or "") + len(call.content.text or "") > LARGE_BODY_CHARS
         rewritten = await asyncio.to_thread(render) if large else render()
@@ -193,14 +186,8 @@ class Rewriting:
                 yield msgspec.json.encode(line) + b"\n"
 
 
-def _of(known: Mapping[str, OnList] | None, recipient: str) -> OnList | None:
-    return None if known is None else known.get(recipient, OnList(None, None))
-
-
-def _suppression(content: Content, known: Mapping[str, OnList] | None, one: Addressee) -> Suppression | None:
-    if not known or one.recipient is None:
-        return None
-    standing, on_list = known.get(one.recipient, OnList(None, None))
+def _suppression(content: Content, known: Known, one: Addressee) -> Suppression | None:
+    standing, on_list = known.of(one.recipient)
     return suppression(standing, on_list, content.message_class)
 
 

@@ -14,26 +14,35 @@ JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, m
 WHERE type IN ('unsubscribed', 'failed', 'complained', 'consent_changed')
 
 -- name: put_recipients
--- least() and greatest() pass over NULL.
-INSERT INTO tracker.recipients AS r (account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, reset_at)
-SELECT * FROM unnest(
+-- least() and greatest() pass over NULL. updated_at is for what recipient_changes tell: being seen again is none.
+INSERT INTO tracker.recipients AS r (
+    account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, reset_at, updated_at
+)
+SELECT k.*, CASE WHEN k.unsubscribed_at IS NOT NULL OR k.reset_at IS NOT NULL THEN clock_timestamp() END
+FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
     $7::timestamptz[]
-)
+) AS k (account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, reset_at)
 ON CONFLICT (account, recipient, list) DO UPDATE SET
     first_seen_at = least(r.first_seen_at, excluded.first_seen_at),
     last_seen_at = greatest(r.last_seen_at, excluded.last_seen_at),
     unsubscribed_at = greatest(r.unsubscribed_at, excluded.unsubscribed_at),
-    reset_at = greatest(r.reset_at, excluded.reset_at)
+    reset_at = greatest(r.reset_at, excluded.reset_at),
+    updated_at = CASE
+        WHEN excluded.unsubscribed_at > coalesce(r.unsubscribed_at, '-infinity')
+            OR excluded.reset_at > coalesce(r.reset_at, '-infinity')
+        THEN clock_timestamp()
+        ELSE r.updated_at
+    END
 
 -- name: put_standings
 INSERT INTO tracker.standings AS s (
     account, recipient,
     invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
     opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
-    clicks_first_denied_at
+    clicks_first_denied_at, updated_at
 )
-SELECT * FROM unnest(
+SELECT *, clock_timestamp() FROM unnest(
     $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
     $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
     $12::timestamptz[], $13::timestamptz[], $14::timestamptz[]
@@ -50,7 +59,8 @@ ON CONFLICT (account, recipient) DO UPDATE SET
     clicks_granted_at = greatest(s.clicks_granted_at, excluded.clicks_granted_at),
     clicks_unknown_at = greatest(s.clicks_unknown_at, excluded.clicks_unknown_at),
     clicks_denied_at = greatest(s.clicks_denied_at, excluded.clicks_denied_at),
-    clicks_first_denied_at = least(s.clicks_first_denied_at, excluded.clicks_first_denied_at)
+    clicks_first_denied_at = least(s.clicks_first_denied_at, excluded.clicks_first_denied_at),
+    updated_at = clock_timestamp()
 
 -- name: standings
 SELECT
@@ -71,6 +81,27 @@ SELECT account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, r
 FROM tracker.recipients
 WHERE account = $1 AND recipient = $2
 ORDER BY list
+
+-- name: clock
+SELECT clock_timestamp()
+
+-- name: changed_standings
+SELECT
+    updated_at, account, recipient,
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
+    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
+    clicks_first_denied_at
+FROM tracker.standings
+WHERE (updated_at, account, recipient) > ($1, $2, $3)
+ORDER BY updated_at, account, recipient
+LIMIT $4
+
+-- name: changed_list_standings
+SELECT updated_at, account, recipient, list, unsubscribed_at, reset_at
+FROM tracker.recipients
+WHERE updated_at IS NOT NULL AND (updated_at, account, recipient, list) > ($1, $2, $3, $4)
+ORDER BY updated_at, account, recipient, list
+LIMIT $5
 
 -- name: messages_of_recipients
 SELECT account, message_id

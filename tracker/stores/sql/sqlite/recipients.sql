@@ -12,23 +12,34 @@ FROM events
 WHERE account = ? AND message_id = ? AND type IN ('unsubscribed', 'failed', 'complained', 'consent_changed')
 
 -- name: put_recipients
--- min() and max() of two values are NULL when one of them is.
-INSERT INTO recipients (account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, reset_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+-- min() and max() of two values are NULL when one of them is. updated_at is for what recipient_changes tell: being
+-- seen again is none.
+INSERT INTO recipients (
+    account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, reset_at, updated_at
+)
+VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6, ?7,
+    CASE WHEN ?6 IS NOT NULL OR ?7 IS NOT NULL THEN CAST(unixepoch('subsec') * 1000000 AS INTEGER) END
+)
 ON CONFLICT (account, recipient, list) DO UPDATE SET
     first_seen_at = coalesce(min(first_seen_at, excluded.first_seen_at), first_seen_at, excluded.first_seen_at),
     last_seen_at = coalesce(max(last_seen_at, excluded.last_seen_at), last_seen_at, excluded.last_seen_at),
     unsubscribed_at = coalesce(max(unsubscribed_at, excluded.unsubscribed_at), unsubscribed_at, excluded.unsubscribed_at),
-    reset_at = coalesce(max(reset_at, excluded.reset_at), reset_at, excluded.reset_at)
+    reset_at = coalesce(max(reset_at, excluded.reset_at), reset_at, excluded.reset_at),
+    updated_at = CASE
+        WHEN excluded.unsubscribed_at > coalesce(unsubscribed_at, -1) OR excluded.reset_at > coalesce(reset_at, -1)
+        THEN CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+        ELSE updated_at
+    END
 
 -- name: put_standings
 INSERT INTO standings (
     account, recipient,
     invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
     opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
-    clicks_first_denied_at
+    clicks_first_denied_at, updated_at
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
 ON CONFLICT (account, recipient) DO UPDATE SET
     invalid_at = coalesce(max(invalid_at, excluded.invalid_at), invalid_at, excluded.invalid_at),
     invalid_reset_at = coalesce(max(invalid_reset_at, excluded.invalid_reset_at), invalid_reset_at, excluded.invalid_reset_at),
@@ -41,7 +52,8 @@ ON CONFLICT (account, recipient) DO UPDATE SET
     clicks_granted_at = coalesce(max(clicks_granted_at, excluded.clicks_granted_at), clicks_granted_at, excluded.clicks_granted_at),
     clicks_unknown_at = coalesce(max(clicks_unknown_at, excluded.clicks_unknown_at), clicks_unknown_at, excluded.clicks_unknown_at),
     clicks_denied_at = coalesce(max(clicks_denied_at, excluded.clicks_denied_at), clicks_denied_at, excluded.clicks_denied_at),
-    clicks_first_denied_at = coalesce(min(clicks_first_denied_at, excluded.clicks_first_denied_at), clicks_first_denied_at, excluded.clicks_first_denied_at)
+    clicks_first_denied_at = coalesce(min(clicks_first_denied_at, excluded.clicks_first_denied_at), clicks_first_denied_at, excluded.clicks_first_denied_at),
+    updated_at = excluded.updated_at
 
 -- name: standings
 SELECT
@@ -62,6 +74,27 @@ SELECT account, recipient, list, first_seen_at, last_seen_at, unsubscribed_at, r
 FROM recipients
 WHERE account = ? AND recipient = ?
 ORDER BY list
+
+-- name: clock
+SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+
+-- name: changed_standings
+SELECT
+    updated_at, account, recipient,
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
+    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
+    clicks_first_denied_at
+FROM standings
+WHERE (updated_at, account, recipient) > (?, ?, ?)
+ORDER BY updated_at, account, recipient
+LIMIT ?
+
+-- name: changed_list_standings
+SELECT updated_at, account, recipient, list, unsubscribed_at, reset_at
+FROM recipients
+WHERE updated_at IS NOT NULL AND (updated_at, account, recipient, list) > (?, ?, ?, ?)
+ORDER BY updated_at, account, recipient, list
+LIMIT ?
 
 -- name: messages_of_recipients
 SELECT account, message_id

@@ -1,0 +1,300 @@
+"""What a node remembers of recipients: over restarts, damage, a store that is away, and processes that share it."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+from spools import run, until
+
+from tracker.core.errors import StoreUnavailable
+from tracker.recall import Recall
+from tracker.recall.file import Progress, RecipientsFile, look_up
+from tracker.stores.store import Position, RecipientChanges
+
+DAY_US = 86_400_000_000
+NOON = 1_795_435_200_000_000
+
+
+class Source:
+    """A store with people who complained."""
+
+    def __init__(self, *recipients: str) -> None:
+        self.now = NOON
+        self.rows = dict.fromkeys(recipients, NOON - 1)
+        self.asked: list[Position] = []
+        self.is_away = False
+
+    async def recipient_changes(self, after: Position, *, on_lists: bool, limit: int) -> RecipientChanges:
+        if self.is_away:
+            raise StoreUnavailable("away")
+        if on_lists:
+            return RecipientChanges(self.now, [])
+        self.asked.append(after)
+        found = sorted(Position(at, "default", recipient) for recipient, at in self.rows.items())
+        page = [position for position in found if position > after][:limit]
+        return RecipientChanges(self.now, [(position, (None, None, NOON, *[None] * 9)) for position in page])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "recipients.db"
+
+
+@asynccontextmanager
+async def following(source: Source, path: Path, *, name: str = "a") -> AsyncIterator[Recall]:
+    recall = Recall(source, path, source_name=name, poll_s=0.02, page_rows=2)
+    task = asyncio.create_task(recall.run())
+    try:
+        yield recall
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await until(lambda: free(path))
+
+
+def free(path: Path) -> bool:
+    """Whether no process has the task."""
+    file = RecipientsFile(path, "")
+    try:
+        return file._locked()
+    finally:
+        file.release()
+
+
+async def complained(recall: Recall, *recipients: str) -> None:
+    """Wait until exactly these of some are remembered."""
+    async with asyncio.timeout(20):
+        while True:
+            known = await recall.known("default", "news", ["r-0", "r-1", "r-2", "r-3", "r-4", "new", "no \0 key"])
+            assert all(one.standing is not None and one.standing.has_complained for one in known.values())
+            if set(known) == set(recipients):
+                return
+            await asyncio.sleep(0.01)
+
+
+def test_it_is_filled_page_by_page_for_the_owner_only(path: Path) -> None:
+    async def main() -> None:
+        async with following(Source("r-0", "r-1", "r-2", "r-3", "r-4"), path) as recall:
+            await complained(recall, "r-0", "r-1", "r-2", "r-3", "r-4")
+            for file in path.parent.glob("recipients*"):
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    run(main())
+
+
+def test_what_changes_is_seen_and_the_rest_is_not_read_again(path: Path) -> None:
+    async def main() -> None:
+        source = Source("r-0", "r-1")
+        source.rows["r-0"] -= DAY_US
+        async with following(source, path) as recall:
+            await complained(recall, "r-0", "r-1")
+            source.rows["new"] = source.now
+            await complained(recall, "r-0", "r-1", "new")
+            source.now += 3_600_000_000
+            rounds = len(source.asked)
+            await until(lambda: len(source.asked) > rounds + 2)
+        assert source.asked[-1] == Position(source.now - 300_000_000)
+
+    run(main())
+
+
+def test_a_restart_goes_on_where_it_was_and_knows_all_at_once(path: Path) -> None:
+    async def main() -> None:
+        source = Source("r-0", "r-1")
+        async with following(source, path):
+            await until(lambda: len(source.asked) > 3)
+        source = Source("r-0", "r-1")
+        source.is_away = True
+        async with following(source, path) as recall:
+            assert set(await recall.known("default", "news", ["r-0", "r-1", "new"])) == {"r-0", "r-1"}
+            await asyncio.sleep(0.1)
+            source.is_away = False
+            await until(lambda: bool(source.asked))
+            assert source.asked[0] == Position(NOON - 300_000_000)
+
+    run(main())
+
+
+def test_a_round_that_was_cut_off_goes_on_and_looks_back_from_its_beginning() -> None:
+    first = RecipientChanges(NOON, [(Position(5, "a", "r"), ())])
+    cut_off = Progress("a").after(first, is_last=False)
+    assert cut_off.position == Position(5, "a", "r")
+    ended = cut_off.after(RecipientChanges(NOON + 3_600_000_000, []), is_last=True)
+    assert ended.position == Position(NOON - 300_000_000)
+    assert ended.is_complete
+
+
+def test_what_is_gone_from_the_store_is_forgotten_within_a_day(path: Path) -> None:
+    async def main() -> None:
+        source = Source("r-0", "r-1", "r-2")
+        async with following(source, path) as recall:
+            await complained(recall, "r-0", "r-1", "r-2")
+            del source.rows["r-1"]
+            source.now += DAY_US
+            await complained(recall, "r-0", "r-2")
+
+    run(main())
+
+
+def test_a_clock_that_was_put_back_hides_nothing(path: Path) -> None:
+    async def main() -> None:
+        source = Source("r-0")
+        async with following(source, path) as recall:
+            await complained(recall, "r-0")
+            source.now -= DAY_US
+            source.rows["new"] = source.now
+            await complained(recall, "r-0", "new")
+
+    run(main())
+
+
+def test_another_store_is_read_from_the_beginning_and_the_old_one_forgotten_then(path: Path) -> None:
+    async def main() -> None:
+        async with following(Source("r-0", "r-1"), path) as recall:
+            await complained(recall, "r-0", "r-1")
+        other = Source("r-1", "r-2")
+        other.rows = dict.fromkeys(other.rows, 7)
+        other.is_away = True
+        async with following(other, path, name="b") as recall:
+            await complained(recall, "r-0", "r-1")
+            other.is_away = False
+            await complained(recall, "r-1", "r-2")
+
+    run(main())
+
+
+def test_a_damaged_file_is_made_anew(path: Path) -> None:
+    async def main() -> None:
+        source = Source("r-0", "r-1", "r-2")
+        assert await Recall(source, path, source_name="a").known("default", "news", ["r-0"]) == {}
+        async with following(source, path) as recall:
+            await complained(recall, "r-0", "r-1", "r-2")
+
+    path.write_bytes(b"no database at all " * 1000)
+    run(main())
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
+    run(main())
+
+
+def test_damage_that_only_a_look_up_meets_is_mended_by_whoever_follows(path: Path) -> None:
+    async def main() -> None:
+        source = Source("r-0", "r-1")
+        async with following(source, path) as recall:
+            await complained(recall, "r-0", "r-1")
+            db = apsw.Connection(str(path))
+            db.set_busy_timeout(5000)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # or the log has what is damaged in the file
+            db.close()
+            with path.open("r+b") as file:
+                file.write(b"\xff" * 16)
+            reader = Recall(source, path, source_name="a")
+            assert await reader.known("default", "news", ["r-0"]) == {}
+            await complained(reader, "r-0", "r-1")
+            assert not path.with_suffix(".damaged").exists()
+
+    run(main())
+
+
+@pytest.mark.parametrize("change", ["PRAGMA user_version = 99", "UPDATE progress SET progress = 'nonsense'"])
+def test_a_file_of_another_form_is_made_anew(path: Path, change: str) -> None:
+    async def main() -> None:
+        async with following(Source("r-0", "r-1"), path) as recall:
+            await complained(recall, "r-0", "r-1")
+        db = apsw.Connection(str(path))
+        db.execute(change)
+        db.close()
+        async with following(Source("r-2"), path) as recall:
+            await complained(recall, "r-2")
+
+    run(main())
+
+
+def test_a_file_that_was_removed_is_made_anew(path: Path) -> None:
+    async def main() -> None:
+        async with following(Source("r-0"), path) as recall:
+            await complained(recall, "r-0")
+            for file in path.parent.glob("recipients.db*"):
+                file.unlink()
+            assert set(await recall.known("default", "news", ["r-0"])) <= {"r-0"}
+            await until(path.exists)
+            await complained(recall, "r-0")
+
+    run(main())
+
+
+def test_without_a_usable_folder_nothing_is_known_and_nothing_fails(tmp_path: Path) -> None:
+    async def main() -> None:
+        recall = Recall(Source("r-0"), tmp_path / "absent" / "recipients.db", source_name="a", poll_s=0.01)
+        task = asyncio.create_task(recall.run())
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        assert await recall.known("default", "news", ["r-0"]) == {}
+        task.cancel()
+        await asyncio.wait([task])
+
+    run(main())
+
+
+def test_an_unexpected_fault_of_the_store_is_outlived(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Source):
+        async def recipient_changes(self, after: Position, *, on_lists: bool, limit: int) -> RecipientChanges:
+            if self.is_away:
+                raise ValueError("@".join(("someone", "example.com")))
+            return await super().recipient_changes(after, on_lists=on_lists, limit=limit)
+
+    async def main() -> None:
+        source = Broken("r-0")
+        source.is_away = True
+        async with following(source, path) as recall:
+            await asyncio.sleep(0.1)
+            source.is_away = False
+            await complained(recall, "r-0")
+
+    run(main())
+    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("tracker.recall")]
+    assert len(warnings) == 1
+    assert "ValueError" in warnings[0]
+    assert "someone@" not in warnings[0]
+
+
+def follow_until_killed(path: Path) -> None:
+    async def main() -> None:
+        async with following(Source("r-0"), path):
+            await asyncio.sleep(60)
+
+    asyncio.run(main())
+
+
+def test_of_two_processes_one_follows_and_the_other_takes_over(path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=follow_until_killed, args=(path,))
+    process.start()
+
+    async def main() -> None:
+        try:
+            await until(lambda: path.exists() and known(path) == {"r-0"})
+            source = Source("r-0", "r-1")
+            async with following(source, path) as recall:
+                await asyncio.sleep(0.2)
+                assert source.asked == []
+                await complained(recall, "r-0")
+                process.kill()
+                await complained(recall, "r-0", "r-1")
+        finally:
+            process.kill()
+            process.join()
+
+    run(main())
+
+
+def known(path: Path) -> set[str]:
+    try:
+        return set(look_up(path, "default", "news", ["r-0"]))
+    except apsw.Error:
+        return set()
