@@ -72,7 +72,7 @@ async def test_sqlite_on_a_full_disk(sqlite: SqliteDatabase, monkeypatch: pytest
     limited = []
 
     def limit(connection: apsw.Connection) -> None:
-        connection.pragma("max_page_count", 30)
+        connection.pragma("max_page_count", 100)
         limited.append(connection)
 
     monkeypatch.setattr(apsw, "connection_hooks", [limit])

@@ -125,7 +125,8 @@ def settings_from(values: Mapping[str, Any], defaults: AccountSettings) -> Accou
         given = msgspec.convert(values, AccountSettings)
     except msgspec.ValidationError as error:
         message, _, path = str(error).rpartition(" - at `")
-        raise InvalidRequest([(path.rstrip("`"), message) if message else ("$", str(error))]) from None
+        path = path.rstrip("`").rpartition("` in `")[2]  # of a key that is not valid: "key` in `$.place"
+        raise InvalidRequest([(path, message) if message else ("$", str(error))]) from None
     settings = AccountSettings(**{**fields, **{name: getattr(given, name) for name in values}})
     for name in ("opens", "clicks"):
         if getattr(settings.unknown_consent, name) is Consent.UNKNOWN:

@@ -36,6 +36,7 @@ def recording(events: Iterable[Event]) -> Steps:
     by_id = {event.id: event for event in events}
     batch = [by_id[event_id] for event_id in sorted(by_id)]
     limits.check(batch)
+    yield from consent.locking(batch)
     said = yield from _first_reports([event for event in batch if event.facts.type not in _HITS])
     hits = [event for event in batch if event.facts.type in _HITS]
     said = yield from _adding(said)
@@ -49,6 +50,10 @@ def recording(events: Iterable[Event]) -> Steps:
     standings = yield from recording_effects(said, keys.difference(map(tuple, created)))
     hits = yield from consent.keeping(hits, statuses)
     new_hits = yield from _adding(hits)
+    # Once, and late: a hit that is not kept must not leave its user agent behind, and in two steps the order of the
+    # keys would not hold.
+    agents = {agent for event in (*said, *new_hits) if (agent := event.facts.user_agent) is not None}
+    yield Each("add_user_agents", sorted((agent_digest(agent), agent) for agent in agents))
     verdicts = yield from _judging(new_hits)
     _fold(statuses, verdicts)
     refolded = yield from consent.withdrawing(said, standings, statuses)
@@ -76,8 +81,6 @@ def _first_reports(events: Sequence[Event]) -> Generator[Each, Sequence[Row], li
 
 def _adding(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Event]]:
     """Stores ``events``; returns those not known before."""
-    agents = {agent for event in events if (agent := event.facts.user_agent) is not None}
-    yield Each("add_user_agents", sorted((agent_digest(agent), agent) for agent in agents))
     added = yield Each("add_events", [event_row(event) for event in events])
     by_id = {event.id: event for event in events}
     return [by_id[row[0]] for row in added]

@@ -6,8 +6,9 @@ Owns how a reported event finds its message. What a report says is read by `repo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,28 +35,37 @@ from .unrecognised import UnrecognisedReports
 
 
 class Finder:
-    """Finds the message that a report is of."""
+    """Finds the messages that reports are of."""
 
     def __init__(self, codec: TokenCodec, store: Store) -> None:
         self._codec = codec
         self._store = store
 
-    async def find(self, account: str, clues: Clues) -> str | None:
-        """The message's id, or None. Raises `StoreUnavailable` where only the store could tell.
+    async def find(self, account: str, reports: Sequence[Clues]) -> list[str | None]:
+        """The message's id for each report, or None. Raises `StoreUnavailable` where only the store could tell.
 
         What is signed needs no look-up. The rest must be known to the store: whoever writes a mail can write an id
         into it, so that alone is not to be believed.
         """
+        signed = [self._signed(account, clues) for clues in reports]
+        rest = [clues for clues, found in zip(reports, signed, strict=True) if found is None]
+        ids = {id_ for clues in rest for id_ in clues.message_ids}
+        rfc822_ids = {id_ for clues in rest for id_ in clues.rfc822_ids}
+        owners = await self._store.owners(account, sorted(ids)) if ids else {}
+        known = await self._store.messages_by_rfc822_id(account, sorted(rfc822_ids)) if rfc822_ids else {}
+        return [found or _known(clues, owners, known) for found, clues in zip(signed, reports, strict=True)]
+
+    def _signed(self, account: str, clues: Clues) -> str | None:
         for text in clues.tracker_ids:
-            try:
+            with contextlib.suppress(InvalidToken):
                 return self._codec.verify(Purpose.HEADER, text, account).message_id
-            except InvalidToken:
-                continue
-        owners = await self._store.owners(account, clues.message_ids) if clues.message_ids else {}
-        if found := next((id_ for id_ in clues.message_ids if id_ in owners), None):
-            return found
-        known = await self._store.messages_by_rfc822_id(account, clues.rfc822_ids) if clues.rfc822_ids else {}
-        return next((known[id_] for id_ in clues.rfc822_ids if id_ in known), None)
+        return None
+
+
+def _known(clues: Clues, owners: Container[str], by_rfc822_id: Mapping[str, str]) -> str | None:
+    found = [id_ for id_ in clues.message_ids if id_ in owners]
+    found += [by_rfc822_id[id_] for id_ in clues.rfc822_ids if id_ in by_rfc822_id]
+    return found[0] if found else None
 
 
 class Reports:
@@ -122,8 +132,8 @@ class Reports:
     async def _record(self, account: str, reporter: str, reported: Sequence[Reported]) -> ReportAnswer:
         now = time.time_ns() // 1000
         found: list[tuple[Facts, int]] = []
-        for event in reported:
-            message_id = await self._finder.find(account, event.clues)
+        message_ids = await self._finder.find(account, [event.clues for event in reported])
+        for event, message_id in zip(reported, message_ids, strict=True):
             metrics.REPORTS.labels(reporter, "no" if message_id is None else "yes").inc()
             if message_id is not None:
                 facts = Facts(

@@ -112,8 +112,14 @@ class Addressee(Request, frozen=True, kw_only=True):
             tracks_opens=rewritten is not None and rewritten.open_url is not None,
             tracks_clicks=rewritten is not None and rewritten.track.clicks,
             link_count=sum(link.index is not None for link in rewritten.links) if rewritten else 0,
-            rfc822_message_id=self.rfc822_message_id,
+            rfc822_message_id=rfc822_id(self.rfc822_message_id),
         )
+
+
+def rfc822_id(text: str | None) -> str | None:
+    """A ``Message-ID`` as bounces quote it: in angle brackets, without anything around them (RFC 5322, 3.6.4)."""
+    bare = (text or "").strip().removeprefix("<").removesuffix(">").strip()
+    return f"<{bare}>" if bare else None
 
 
 class RewriteRequest(Content, frozen=True, kw_only=True):
@@ -162,6 +168,8 @@ def decode(body: bytes, shape: type[_T]) -> _T:
         message, _, path = str(error).rpartition(" - at `")
         path = path.rstrip("`").rpartition("` in `")[2]  # of a key that is not valid: "key` in `$.place"
         raise InvalidRequest([(path, message)] if message else [("$", str(error))]) from None
+    except RecursionError:
+        raise InvalidRequest([("$", "is nested too deeply")]) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest([("$", f"not valid JSON: {error}")]) from None
 

@@ -14,7 +14,7 @@ from typing import Final
 from tracker.core.errors import SpoolUnavailable
 
 MAX_FILES: Final = 1000
-"""The oldest go first: whoever sends rubbish must not fill the disk. Each is at most a report's largest size."""
+"""The oldest go first: whoever sends rubbish must not fill the disk. A report has 1 MiB at most."""
 
 
 class UnrecognisedReports:
@@ -51,7 +51,7 @@ class UnrecognisedReports:
             raise
 
     def _remove_oldest(self) -> None:
-        files = sorted(self._directory.glob("*.eml"), key=_age)
+        files = sorted(self._directory.iterdir(), key=_age)  # what a crash left half written is among them
         for file in files[:-MAX_FILES]:
             file.unlink(missing_ok=True)
 
