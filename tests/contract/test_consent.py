@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from consents import BATCH, KINDS, clicked, kept, opened, row_id, says, sums, tables, withdrawal
 from databases import Database
-from samples import AGENT, NOON, PROXY, folded, registered
+from samples import AGENT, NOON, PROXY, event, folded, registered
 
 from tracker.core.model import Consent, Event
 from tracker.stores import Store
@@ -72,6 +72,54 @@ async def test_who_lifts_the_withdrawal_is_recorded_again(
     await store.record([hits[2]])
     assert await kept(database) == {hits[0].id, hits[2].id}
     assert await sums(database) == {(BATCH, "opened", "human"): 1}
+
+
+MIND = {
+    "registration": registered(at=NOON - 9),
+    "denial": says(at=NOON + 1),
+    "denied": clicked(at=NOON + 4),
+    "grant": says(Consent.GRANTED, Consent.GRANTED, at=NOON + 5),
+    "granted": opened(at=NOON + 7, user_agent=AGENT),
+    "second denial": withdrawal(at=NOON + 9),
+    "denied again": opened(at=NOON + 9),
+}
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [list(MIND)],
+        [[name] for name in MIND],
+        [["registration"], ["denial", "grant", "granted", "denied"], ["second denial", "denied again"]],
+        [["registration", "denial", "grant", "second denial"], ["granted"], ["denied", "denied again"]],
+        [["second denial"], ["grant"], ["denial"], ["registration"], ["denied again", "granted", "denied"]],
+        [["granted", "denied"], ["denied again", "registration"], ["second denial"], ["grant"], ["denial"]],
+        [["granted", "denied", "denied again"], ["registration"], ["denial", "grant", "second denial"]],
+    ],
+    ids=["at once", "one by one", "in three", "hits late", "changes from the last on", "hits first", "changes at once"],
+)
+async def test_what_came_while_it_was_allowed_stays(
+    store: Store, database: Database, batches: Sequence[Sequence[str]]
+) -> None:
+    for batch in batches:
+        await store.record([MIND[name] for name in batch])
+    assert await kept(database) == {MIND["granted"].id}
+    assert await sums(database) == {(BATCH, "clicked", "human"): 1, (BATCH, "opened", "human"): 1}
+    rest = [MIND[name] for name in ("registration", "granted", "second denial")]
+    assert await store.status("default", "m-1") == folded(*rest)
+
+
+@pytest.mark.parametrize("again", [Consent.GRANTED, Consent.UNKNOWN])
+async def test_a_change_that_denies_nothing_takes_nothing_back(
+    store: Store, database: Database, again: Consent
+) -> None:
+    for name in ("registration", "denial", "grant", "granted"):
+        await store.record([MIND[name]])
+    await store.record([says(again, again, at=NOON + 10), event("delivered", at=NOON + 11), registered(at=NOON + 12)])
+    assert await kept(database) == {MIND["granted"].id}
+    await store.record([says(again, None, at=NOON + 13), event("complained", at=NOON + 14), withdrawal(at=NOON + 15)])
+    assert await kept(database) == {MIND["granted"].id}
+    assert await sums(database) == {}
 
 
 @pytest.mark.parametrize("hits_first", [True, False])

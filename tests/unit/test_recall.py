@@ -39,7 +39,7 @@ class Source:
         self.asked.append(after)
         found = sorted(Position(at, "default", recipient) for recipient, at in self.rows.items())
         page = [position for position in found if position > after][:limit]
-        return RecipientChanges(self.now, [(position, (None, None, NOON, *[None] * 9)) for position in page])
+        return RecipientChanges(self.now, [(position, (None, None, NOON, *[None] * 3)) for position in page])
 
 
 @pytest.fixture

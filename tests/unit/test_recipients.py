@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from tracker.core.model import Consent, Delivery, Event, Facts, MessageClass, RecipientChange, Registration, Suppression
 from tracker.core.recipients import (
-    ConsentTimes,
+    CHANGES_KEPT,
+    ConsentHistory,
     ListStanding,
     Standing,
     is_address_failure,
@@ -13,6 +16,7 @@ from tracker.core.recipients import (
     suppression,
 )
 
+GRANTED, UNKNOWN, DENIED = Consent.GRANTED, Consent.UNKNOWN, Consent.DENIED
 MARKETING, TRANSACTIONAL = MessageClass.MARKETING, MessageClass.TRANSACTIONAL
 FINE = Standing()
 INVALID = Standing(invalid_at=5)
@@ -26,6 +30,12 @@ def event(
     delivery = Delivery(code, "in words") if code is not None else None
     facts = Facts("default", "m-1", type_, list=list_, delivery=delivery, change=change)
     return Event(b"0" * 16, "n", at, at + 1, at + 2, 1, facts)
+
+
+def history(*changes: tuple[int, Consent]) -> ConsentHistory:
+    """What is kept of changes that were heard of one after the other."""
+    said = [Standing(opens=ConsentHistory((one,))) for one in changes]
+    return functools.reduce(merged, said, Standing()).opens
 
 
 @pytest.mark.parametrize(
@@ -120,55 +130,81 @@ def test_what_a_change_says() -> None:
     def after(type_: str = "consent_changed", **change: object) -> Standing | None:
         return standing_after(event(type_, change=RecipientChange("lead", **change)))  # type: ignore[arg-type]
 
-    assert after(opens=Consent.GRANTED) == Standing(opens=ConsentTimes(granted_at=7))
-    assert after(clicks=Consent.UNKNOWN) == Standing(clicks=ConsentTimes(unknown_at=7))
-    denied = ConsentTimes(denied_at=7, first_denied_at=7)
-    assert after(opens=Consent.DENIED, clicks=Consent.DENIED) == Standing(opens=denied, clicks=denied)
+    assert after(opens=GRANTED) == Standing(opens=history((7, GRANTED)))
+    assert after(clicks=UNKNOWN) == Standing(clicks=history((7, UNKNOWN)))
+    denied = history((7, DENIED))
+    assert after(opens=DENIED, clicks=DENIED) == Standing(opens=denied, clicks=denied)
     assert after("recipient_reset", resets=(Suppression.INVALID,)) == Standing(invalid_reset_at=7)
     assert after("recipient_reset", resets=(Suppression.COMPLAINED,)) == Standing(complained_reset_at=7)
     assert after("recipient_reset", resets=(Suppression.UNSUBSCRIBED,)) == Standing()
     assert after("recipient_reset", resets=tuple(Suppression)) == Standing(invalid_reset_at=7, complained_reset_at=7)
-    assert after("opened", opens=Consent.DENIED) is None
+    assert after("opened", opens=DENIED) is None
 
 
 @pytest.mark.parametrize(
-    ("times", "value"),
+    ("changes", "value"),
     [
-        (ConsentTimes(), Consent.UNKNOWN),
-        (ConsentTimes(granted_at=0), Consent.GRANTED),
-        (ConsentTimes(unknown_at=0), Consent.UNKNOWN),
-        (ConsentTimes(denied_at=0, first_denied_at=0), Consent.DENIED),
-        (ConsentTimes(granted_at=2, denied_at=1, first_denied_at=1), Consent.GRANTED),
-        (ConsentTimes(granted_at=1, denied_at=2, first_denied_at=0), Consent.DENIED),
-        (ConsentTimes(granted_at=2, unknown_at=3, denied_at=1, first_denied_at=1), Consent.UNKNOWN),
-        (ConsentTimes(granted_at=4, unknown_at=3), Consent.GRANTED),
-        (ConsentTimes(granted_at=3, unknown_at=3), Consent.UNKNOWN),  # said at once: the narrower one
-        (ConsentTimes(granted_at=3, unknown_at=3, denied_at=3, first_denied_at=3), Consent.DENIED),
+        ([], UNKNOWN),
+        ([(0, GRANTED)], GRANTED),
+        ([(0, UNKNOWN)], UNKNOWN),
+        ([(0, DENIED)], DENIED),
+        ([(1, DENIED), (2, GRANTED)], GRANTED),
+        ([(0, DENIED), (2, DENIED), (1, GRANTED)], DENIED),
+        ([(3, UNKNOWN), (1, DENIED), (2, GRANTED)], UNKNOWN),
+        ([(3, UNKNOWN), (4, GRANTED)], GRANTED),
+        ([(3, UNKNOWN), (3, GRANTED)], UNKNOWN),  # said at once: the narrower one
+        ([(3, DENIED), (3, GRANTED), (3, UNKNOWN)], DENIED),
     ],
 )
-def test_what_was_said_last(times: ConsentTimes, value: Consent) -> None:
-    assert times.value is value
-    said = [at for at in (times.granted_at, times.unknown_at, times.denied_at) if at is not None]
-    assert times.changed_at == max(said, default=None)
+def test_what_was_said_last(changes: list[tuple[int, Consent]], value: Consent) -> None:
+    kept = history(*changes)
+    assert kept.value is kept.at(9) is value
+    assert kept.changed_at == max((at for at, _ in changes), default=None)
+    assert kept.first_denied_at == min((at for at, said in changes if said is DENIED), default=None)
 
 
 def test_what_a_withdrawal_covers() -> None:
-    denied = ConsentTimes(denied_at=5, first_denied_at=5)
+    denied = history((5, DENIED))
     assert [denied.covers(at) for at in (4, 5, 6)] == [False, True, True]
-    lifted = ConsentTimes(granted_at=8, denied_at=5, first_denied_at=5)
+    lifted = history((8, GRANTED), (5, DENIED))
     assert [lifted.covers(at) for at in (4, 5, 7, 8, 9)] == [False, True, True, False, False]
-    left_open = ConsentTimes(granted_at=2, unknown_at=8, denied_at=5, first_denied_at=5)
+    left_open = history((2, GRANTED), (8, UNKNOWN), (5, DENIED))
     assert [left_open.covers(at) for at in (2, 5, 7, 8)] == [False, True, True, False]
-    again = ConsentTimes(granted_at=8, denied_at=9, first_denied_at=5)
-    assert [again.covers(at) for at in (4, 5, 9, 100)] == [False, True, True, True]
-    for never in (ConsentTimes(), ConsentTimes(granted_at=5), ConsentTimes(unknown_at=5)):
+    again = history((8, GRANTED), (5, DENIED), (9, DENIED))
+    assert [again.covers(at) for at in (4, 5, 7, 8, 9, 100)] == [False, True, True, False, True, True]
+    for never in (history(), history((5, GRANTED)), history((5, UNKNOWN))):
         assert not any(never.covers(at) for at in (0, 5, 6))
 
 
+def test_what_consent_held_between_two_denials() -> None:
+    first, granted, second, later = (1, DENIED), (5, GRANTED), (9, DENIED), (10, GRANTED)
+    kept = [history(first, granted), history(first, granted, second), history(first, second, later, granted)]
+    assert not any(one.covers(7) for one in kept)
+    assert [[at for at in range(12) if one.covers(at)] for one in kept] == [
+        [1, 2, 3, 4], [1, 2, 3, 4, 9, 10, 11], [1, 2, 3, 4, 9],
+    ]  # fmt: skip
+
+
+def test_what_changes_nothing_counts_once_something_in_between_is_heard_of() -> None:
+    denials = history((1, DENIED), (9, DENIED))
+    assert denials.changes == ((1, DENIED), (9, DENIED))
+    both = merged(Standing(opens=denials), Standing(opens=history((5, GRANTED)))).opens
+    assert [both.covers(at) for at in (1, 5, 8, 9)] == [True, False, False, True]
+
+
+def test_only_so_many_changes_stay() -> None:
+    changes = [(at, DENIED if at % 2 else GRANTED) for at in range(CHANGES_KEPT + 4)]
+    for order in (changes, changes[::-1]):
+        kept = history(*order)
+        assert kept.changes == tuple(changes[4:])
+        assert [kept.covers(at) for at in (1, 3, 4, 5)] == [False, False, False, True]
+
+
 def test_merging_keeps_what_each_says() -> None:
-    one = Standing(1, 9, None, 4, ConsentTimes(granted_at=3), ConsentTimes(denied_at=6, first_denied_at=2))
-    other = Standing(5, 2, 8, None, ConsentTimes(unknown_at=1), ConsentTimes(denied_at=4, first_denied_at=1))
-    both = Standing(5, 9, 8, 4, ConsentTimes(granted_at=3, unknown_at=1), ConsentTimes(denied_at=6, first_denied_at=1))
+    one = Standing(1, 9, None, 4, history((3, GRANTED)), history((2, DENIED), (6, DENIED)))
+    other = Standing(5, 2, 8, None, history((1, UNKNOWN)), history((6, DENIED), (4, GRANTED)))
+    clicks = ConsentHistory(((2, DENIED), (4, GRANTED), (6, DENIED)))
+    both = Standing(5, 9, 8, 4, ConsentHistory(((1, UNKNOWN), (3, GRANTED))), clicks)
     assert merged(one, other) == merged(other, one) == both
     assert merged(one, Standing()) == one
     assert merged(Standing(), Standing()) == Standing()

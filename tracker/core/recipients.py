@@ -1,11 +1,13 @@
 """What is known of a recipient: whether they may be written to, and whether they may be tracked.
 
-Owns how events change that, and what follows from it. Every part is the latest or the earliest of some events' times,
+Owns how events change that, and what follows from it. Every part is the latest of some events' times, or all of them,
 so that the order in which they arrive does not matter. Must not know where it is kept.
 """
 
 from __future__ import annotations
 
+import bisect
+import operator
 import re
 from typing import Final
 
@@ -18,35 +20,44 @@ ADDRESS_FAILURES: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10
 
 _ENHANCED_CODE: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 
+CHANGES_KEPT: Final = 100
+"""So many changes of consent are kept of a person, for opens and for clicks each."""
 
-class ConsentTimes(msgspec.Struct):
-    """When one kind of tracking was last granted, last left open, last denied, and first denied."""
+_NARROWNESS: Final = {Consent.GRANTED: 0, Consent.UNKNOWN: 1, Consent.DENIED: 2}
 
-    granted_at: int | None = None
-    unknown_at: int | None = None
-    denied_at: int | None = None
-    first_denied_at: int | None = None
+
+class ConsentHistory(msgspec.Struct):
+    """What was said of one kind of tracking, and when: sorted, each once, of one moment the narrowest last.
+
+    Only the latest `CHANGES_KEPT` stay. Who changes their mind more often than that is taken to have said nothing
+    before the oldest of them; a hit from back then is kept if it is heard of only now.
+    """
+
+    changes: tuple[tuple[int, Consent], ...] = ()
 
     @property
     def value(self) -> Consent:
-        """What was said last; the narrower of two that were said at once."""
-        said = [(self.unknown_at, Consent.UNKNOWN), (self.granted_at, Consent.GRANTED)]
-        at, value = max(said, key=lambda pair: -1 if pair[0] is None else pair[0])
-        if self.denied_at is not None and (at is None or self.denied_at >= at):
-            return Consent.DENIED
-        return Consent.UNKNOWN if at is None else value
+        """What was said last."""
+        return self.changes[-1][1] if self.changes else Consent.UNKNOWN
 
     @property
     def changed_at(self) -> int | None:
         """When anything was said last."""
-        return _latest(self.granted_at, self.unknown_at, self.denied_at)
+        return self.changes[-1][0] if self.changes else None
+
+    @property
+    def first_denied_at(self) -> int | None:
+        """When it was denied first."""
+        return next((at for at, said in self.changes if said is Consent.DENIED), None)
+
+    def at(self, moment: int) -> Consent:
+        """What was said last by then."""
+        before = bisect.bisect_right(self.changes, moment, key=operator.itemgetter(0))
+        return self.changes[before - 1][1] if before else Consent.UNKNOWN
 
     def covers(self, occurred_at: int) -> bool:
-        """Whether a hit at ``occurred_at`` may not be kept: it came after a denial, and before any later change."""
-        if self.first_denied_at is None or occurred_at < self.first_denied_at:
-            return False
-        changes = [at for at in (self.granted_at, self.unknown_at) if at is not None]
-        return self.value is Consent.DENIED or occurred_at < max(changes)
+        """Whether a hit at ``occurred_at`` may not be kept: it was denied then."""
+        return self.at(occurred_at) is Consent.DENIED
 
 
 class Standing(msgspec.Struct):
@@ -56,8 +67,8 @@ class Standing(msgspec.Struct):
     invalid_reset_at: int | None = None
     complained_at: int | None = None
     complained_reset_at: int | None = None
-    opens: ConsentTimes = msgspec.field(default_factory=ConsentTimes)
-    clicks: ConsentTimes = msgspec.field(default_factory=ConsentTimes)
+    opens: ConsentHistory = msgspec.field(default_factory=ConsentHistory)
+    clicks: ConsentHistory = msgspec.field(default_factory=ConsentHistory)
 
     @property
     def is_invalid(self) -> bool:
@@ -97,14 +108,10 @@ def merged(one: Standing, other: Standing) -> Standing:
     )
 
 
-def _merged_consent(one: ConsentTimes, other: ConsentTimes) -> ConsentTimes:
-    firsts = [at for at in (one.first_denied_at, other.first_denied_at) if at is not None]
-    return ConsentTimes(
-        _latest(one.granted_at, other.granted_at),
-        _latest(one.unknown_at, other.unknown_at),
-        _latest(one.denied_at, other.denied_at),
-        min(firsts, default=None),
-    )
+def _merged_consent(one: ConsentHistory, other: ConsentHistory) -> ConsentHistory:
+    # Also what changes nothing stays: something of in between may be heard of yet.
+    changes = sorted({*one.changes, *other.changes}, key=lambda change: (change[0], _NARROWNESS[change[1]]))
+    return ConsentHistory(tuple(changes[-CHANGES_KEPT:]))
 
 
 def _latest(*times: int | None) -> int | None:
@@ -130,9 +137,14 @@ def is_address_failure(delivery: Delivery | None) -> bool:
     return found is not None and found[1] in ADDRESS_FAILURES
 
 
+def known_since(event: Event) -> int:
+    """When something happened, but not after we heard of it: what is dated in the future could never be lifted."""
+    return min(event.occurred_at, event.recorded_at)
+
+
 def standing_after(event: Event) -> Standing | None:
     """What one event says of its recipient, whatever the list; None where it says nothing of that."""
-    at, facts = event.occurred_at, event.facts
+    at, facts = known_since(event), event.facts
     if facts.type == EventType.COMPLAINED:
         return Standing(complained_at=at)
     if facts.type == EventType.FAILED:
@@ -151,16 +163,8 @@ def standing_after(event: Event) -> Standing | None:
 _CHANGES: Final = frozenset({EventType.CONSENT_CHANGED.value, EventType.RECIPIENT_RESET.value})
 
 
-def _consent(said: Consent | None, at: int) -> ConsentTimes:
-    match said:
-        case Consent.GRANTED:
-            return ConsentTimes(granted_at=at)
-        case Consent.UNKNOWN:
-            return ConsentTimes(unknown_at=at)
-        case Consent.DENIED:
-            return ConsentTimes(denied_at=at, first_denied_at=at)
-        case None:
-            return ConsentTimes()
+def _consent(said: Consent | None, at: int) -> ConsentHistory:
+    return ConsentHistory(() if said is None else ((at, said),))
 
 
 def _stands(at: int | None, reset_at: int | None) -> bool:

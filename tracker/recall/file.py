@@ -27,7 +27,7 @@ _OVERLAP_US: Final = 300_000_000
 _PASS_US: Final = 86_400_000_000
 _BUSY_MS: Final = 5000
 
-# times: JSON, so that one row fits both a `Standing` and a `ListStanding`.
+# times: JSON, so that one row fits both a `Standing`, whose consents are JSON in it, and a `ListStanding`.
 _VERSION: Final = 1
 _SCHEMA: Final = f"""
     CREATE TABLE IF NOT EXISTS known (
@@ -52,7 +52,7 @@ _LOOK_UP: Final = """
     CROSS JOIN known AS k ON k.account = ?1 AND k.recipient = wanted.value
     WHERE k.on_list = 0 OR k.list = ?2
 """
-_decode_found: Final = msgspec.json.Decoder(list[tuple[str, int, list[int | None]]]).decode
+_decode_found: Final = msgspec.json.Decoder(list[tuple[str, int, list[int | str | None]]]).decode
 
 
 class Progress(NamedTuple):

@@ -1,6 +1,7 @@
 """Keeps no hit of a person who withdrew their consent: it adds to the batch's anonymous count, and to nothing else.
 
 Owns which hits those are, whichever comes first, the hit or the withdrawal. What a consent covers is `core.recipients`.
+A hit that is gone stays so, even if an earlier consent to it arrives later: none may be kept on the chance of that.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ Person = tuple[str, str]
 
 _OPENED: Final = EventType.OPENED.value
 _REWRITTEN: Final = EventType.REWRITTEN.value
+
+
+def locking(events: Iterable[Event]) -> Generator[Each, Sequence[Row], None]:
+    """Keeps withdrawals and registrations of an account apart: neither would see what the other is about to say.
+
+    The first step, since whoever waits for this must not hold anything yet.
+    """
+    events = list(events)
+    alone = {event.facts.account for event in events if _denies(event.facts.change)}
+    together = {event.facts.account for event in events if event.facts.type == _REWRITTEN} - alone
+    yield Each("lock_accounts", sorted([(account, True) for account in alone] + [(one, False) for one in together]))
 
 
 def concerned(said: Sequence[Event]) -> Generator[Each, Sequence[Row], set[Key]]:
@@ -70,20 +82,25 @@ def keeping(hits: Sequence[Event], statuses: Mapping[Key, Status]) -> Generator[
 
 
 def withdrawing(
-    said: Sequence[Event], denied: Mapping[Person, Standing], statuses: Mapping[Key, Status]
+    said: Sequence[Event], told: Mapping[Person, Standing], statuses: Mapping[Key, Status]
 ) -> Generator[Each, Sequence[Row], dict[Key, Status]]:
     """Removes what was kept of hits that came after their person's withdrawal, in a batch before this one.
 
-    ``denied`` is what ``said`` says of persons. Returns the statuses of the messages that lost a hit.
+    ``told`` is what ``said`` says of persons. Of what was kept, only a denial in ``said`` can take something back, or
+    an event that tells whose message it is. Returns the statuses of the messages that lost a hit.
     """
-    registered = {_key(event) for event in said if event.facts.type == _REWRITTEN or _denies(event.facts.change)}
+    assigned = {_key(event) for event in said if event.facts.type == _REWRITTEN or _denies(event.facts.change)}
     candidates = {
         key: status
         for key, status in statuses.items()
-        if (key in registered or _person(status) in denied) and _has_hits(status)
+        if (key in assigned or _person(status) in told) and _has_hits(status)
     }
     standings = yield from _standings(candidates.values())
-    since = {key: at for key, status in candidates.items() if (at := _denied_since(status, standings)) is not None}
+    since = {
+        key: at
+        for key, status in candidates.items()
+        if (at := _denied_since(status, standings if key in assigned else told)) is not None
+    }
     hits = yield Each("hits_since", sorted((*key, at) for key, at in since.items()))
     gone = [
         (bytes(id_), statuses[account, message_id], type_, Actor(actor), count)
@@ -130,6 +147,7 @@ def _covered(status: Status, standings: Mapping[Person, Standing], type_: str, o
 
 
 def _denied_since(status: Status, standings: Mapping[Person, Standing]) -> int | None:
+    """Since when hits may have to go, by what is in ``standings``: later changes may allow some of them."""
     person = _person(status)
     if person is None:
         return status.untracked_since

@@ -11,10 +11,10 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tracker.core.model import Event, EventType, Facts, Registration, Suppression
-from tracker.core.recipients import Standing, merged, standing_after
+from tracker.core.recipients import Standing, known_since, merged, standing_after
 
 from .database import Each, Row
-from .rows import change_in, delivery_in, registration_in, standing_row
+from .rows import change_in, delivery_in, registration_in, standing_in, standing_row
 
 Key = tuple[str, str]
 Person = tuple[str, str]
@@ -57,8 +57,20 @@ def recording_effects(
     direct = [event for event in said if event.facts.change is not None and not _of_message(event.facts)]
     yield Each("put_recipients", _recipient_rows(registered, effects, direct, by_message))
     standings = _standings(effects, direct, by_message)
-    yield Each("put_standings", [standing_row(*person, standings[person]) for person in sorted(standings)])
+    yield from _putting(standings)
     return standings
+
+
+def _putting(standings: Mapping[Person, Standing]) -> Generator[Each, Sequence[Row], None]:
+    """Merges ``standings`` into those that are stored, which are locked before they are read.
+
+    A row is added before: what is not there cannot be locked, and of two who add it one would undo the other.
+    """
+    persons = sorted(standings)
+    yield Each("add_standings", persons)
+    rows = yield Each("lock_standings", persons)
+    stored = {(row[0], row[1]): standing_in(row) for row in rows}
+    yield Each("put_standings", [standing_row(*one, merged(stored[one], standings[one])) for one in persons])
 
 
 def _key(event: Event) -> Key:
@@ -77,9 +89,9 @@ def _registered(message: Key, occurred_at: int, registration: Registration | Non
 
 def _effect(row: Row) -> Event:
     """As much of an event as its effect takes."""
-    account, message_id, type_, occurred_at, list_, detail = row
+    account, message_id, type_, occurred_at, recorded_at, list_, detail = row
     facts = Facts(account, message_id, type_, list=list_, delivery=delivery_in(detail), change=change_in(detail))
-    return Event(b"", "", occurred_at, occurred_at, occurred_at, 1, facts)
+    return Event(b"", "", occurred_at, occurred_at, recorded_at, 1, facts)
 
 
 def _recipient_rows(
@@ -97,7 +109,7 @@ def _recipient_rows(
     for event in effects:
         if event.facts.type == _UNSUBSCRIBED:
             for recipient, list_ in by_message.get(_key(event), ()):
-                left[event.facts.account, recipient, event.facts.list or list_].append(event.occurred_at)
+                left[event.facts.account, recipient, event.facts.list or list_].append(known_since(event))
     for event in direct:
         change = event.facts.change
         if change and change.recipient and Suppression.UNSUBSCRIBED in change.resets and event.facts.list:

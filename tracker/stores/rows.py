@@ -12,8 +12,18 @@ from typing import Any, Final
 
 import msgspec
 
-from tracker.core.model import Actor, Delivery, Event, Facts, MessageClass, RecipientChange, Registration, Verdict
-from tracker.core.recipients import ConsentTimes, ListStanding, Standing
+from tracker.core.model import (
+    Actor,
+    Consent,
+    Delivery,
+    Event,
+    Facts,
+    MessageClass,
+    RecipientChange,
+    Registration,
+    Verdict,
+)
+from tracker.core.recipients import ConsentHistory, ListStanding, Standing
 from tracker.core.status import Counts, Status
 
 from .database import Row
@@ -28,6 +38,7 @@ class _Link(msgspec.Struct):
 _encode: Final = msgspec.json.Encoder().encode
 _decode_links: Final = msgspec.json.Decoder(list[_Link]).decode
 _decode_reasons: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_changes: Final = msgspec.json.Decoder(tuple[tuple[int, Consent], ...]).decode
 _decode_detail: Final = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
 
 _UNREGISTERED: Final = (None,) * len(Registration.__struct_fields__)
@@ -170,14 +181,17 @@ def status_in(row: Row) -> Status:
 
 def standing_row(account: str, recipient: str, standing: Standing) -> Row:
     """The row of ``standings``."""
-    consents = (*msgspec.structs.astuple(standing.opens), *msgspec.structs.astuple(standing.clicks))
+    consents = (_encoded_consent(standing.opens), _encoded_consent(standing.clicks))
     return (account, recipient, *msgspec.structs.astuple(standing)[:4], *consents)
+
+
+def _encoded_consent(history: ConsentHistory) -> str | None:
+    return _encode(history.changes).decode() if history.changes else None
 
 
 def standing_in(row: Row) -> Standing:
     """The standing in a row of ``standings``."""
-    fields = (*row[2:6], ConsentTimes(*row[6:10]), ConsentTimes(*row[10:14]))
-    return Standing(*fields)
+    return Standing(*row[2:6], *(ConsentHistory(_decode_changes(changes) if changes else ()) for changes in row[6:8]))
 
 
 def list_standing_in(row: Row) -> ListStanding:

@@ -58,8 +58,8 @@ class RecipientChanges(NamedTuple):
 
     asked_at: int
     """By the database's clock: the page has all that was committed before."""
-    rows: list[tuple[Position, tuple[int | None, ...]]]
-    """Whom it is about, and the fields of their `Standing` in the order of its row, or of their `ListStanding`:
+    rows: list[tuple[Position, tuple[int | str | None, ...]]]
+    """Whom it is about, and the columns of their `Standing`, consents as JSON, or of their `ListStanding`:
     ``unsubscribed_at`` and ``reset_at``."""
 
 

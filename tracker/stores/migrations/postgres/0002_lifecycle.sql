@@ -29,7 +29,7 @@ ALTER TABLE tracker.recipients ADD COLUMN reset_at timestamptz;
 COMMENT ON COLUMN tracker.recipients.unsubscribed_at IS 'The last time; it stands unless reset_at is later';
 COMMENT ON COLUMN tracker.recipients.reset_at IS 'When an operator lifted the unsubscribe';
 
--- What is known of a person whatever the list: the latest of each, and the first denial of tracking.
+-- What is known of a person whatever the list: the latest of each, and all changes of consent.
 CREATE TABLE tracker.standings (
     account text COLLATE "C" NOT NULL,
     recipient text COLLATE "C" NOT NULL,
@@ -37,16 +37,12 @@ CREATE TABLE tracker.standings (
     invalid_reset_at timestamptz,
     complained_at timestamptz,
     complained_reset_at timestamptz,
-    opens_granted_at timestamptz,
-    opens_unknown_at timestamptz,
-    opens_denied_at timestamptz,
-    opens_first_denied_at timestamptz,
-    clicks_granted_at timestamptz,
-    clicks_unknown_at timestamptz,
-    clicks_denied_at timestamptz,
-    clicks_first_denied_at timestamptz,
+    opens_consent jsonb,
+    clicks_consent jsonb,
     PRIMARY KEY (account, recipient)
 );
+COMMENT ON COLUMN tracker.standings.opens_consent IS '[[at, "denied"], ...] in the order of time, in microseconds of Unix';
+COMMENT ON COLUMN tracker.standings.clicks_consent IS 'As opens_consent';
 
 -- Hits of people who withdrew their consent: sums, and nothing that leads to a person.
 CREATE TABLE tracker.anonymous_hits (

@@ -24,7 +24,8 @@ WHERE rfc822_message_id IS NOT NULL;
 
 ALTER TABLE recipients ADD COLUMN reset_at INTEGER;
 
--- What is known of a person whatever the list: the latest of each, and the first denial of tracking.
+-- What is known of a person whatever the list: the latest of each, and all changes of consent. Consents are
+-- JSON: [[at, "denied"], ...] in the order of time.
 CREATE TABLE standings (
     account TEXT NOT NULL,
     recipient TEXT NOT NULL,
@@ -32,14 +33,8 @@ CREATE TABLE standings (
     invalid_reset_at INTEGER,
     complained_at INTEGER,
     complained_reset_at INTEGER,
-    opens_granted_at INTEGER,
-    opens_unknown_at INTEGER,
-    opens_denied_at INTEGER,
-    opens_first_denied_at INTEGER,
-    clicks_granted_at INTEGER,
-    clicks_unknown_at INTEGER,
-    clicks_denied_at INTEGER,
-    clicks_first_denied_at INTEGER,
+    opens_consent TEXT,
+    clicks_consent TEXT,
     PRIMARY KEY (account, recipient)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,5 +1,13 @@
 -- What is known of recipients. Parameters of the writing queries are columns, one array for each, sorted by key.
 
+-- name: lock_accounts
+-- Alone, or together with others that do not want to be alone. The number spells "trac".
+SELECT CASE
+    WHEN alone THEN pg_advisory_xact_lock(1953653091, hashtext(account))
+    ELSE pg_advisory_xact_lock_shared(1953653091, hashtext(account))
+END
+FROM unnest($1::text[], $2::boolean[]) AS k (account, alone)
+
 -- name: registrations
 SELECT account, message_id, occurred_at, detail
 FROM tracker.events
@@ -8,7 +16,7 @@ WHERE type = 'rewritten'
 
 -- name: effects
 -- What a message's events say of its recipient. The condition is that of the index.
-SELECT account, message_id, type, occurred_at, list, detail
+SELECT account, message_id, type, occurred_at, recorded_at, list, detail
 FROM tracker.events
 JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
 WHERE type IN ('unsubscribed', 'failed', 'complained', 'consent_changed')
@@ -35,39 +43,43 @@ ON CONFLICT (account, recipient, list) DO UPDATE SET
         ELSE r.updated_at
     END
 
--- name: put_standings
-INSERT INTO tracker.standings AS s (
+-- name: add_standings
+INSERT INTO tracker.standings (account, recipient)
+SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT DO NOTHING
+
+-- name: lock_standings
+-- Sorted before they are locked: two batches never wait for each other.
+SELECT
     account, recipient,
-    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
-    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
-    clicks_first_denied_at, updated_at
-)
-SELECT *, clock_timestamp() FROM unnest(
-    $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
-    $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-    $12::timestamptz[], $13::timestamptz[], $14::timestamptz[]
-)
-ON CONFLICT (account, recipient) DO UPDATE SET
-    invalid_at = greatest(s.invalid_at, excluded.invalid_at),
-    invalid_reset_at = greatest(s.invalid_reset_at, excluded.invalid_reset_at),
-    complained_at = greatest(s.complained_at, excluded.complained_at),
-    complained_reset_at = greatest(s.complained_reset_at, excluded.complained_reset_at),
-    opens_granted_at = greatest(s.opens_granted_at, excluded.opens_granted_at),
-    opens_unknown_at = greatest(s.opens_unknown_at, excluded.opens_unknown_at),
-    opens_denied_at = greatest(s.opens_denied_at, excluded.opens_denied_at),
-    opens_first_denied_at = least(s.opens_first_denied_at, excluded.opens_first_denied_at),
-    clicks_granted_at = greatest(s.clicks_granted_at, excluded.clicks_granted_at),
-    clicks_unknown_at = greatest(s.clicks_unknown_at, excluded.clicks_unknown_at),
-    clicks_denied_at = greatest(s.clicks_denied_at, excluded.clicks_denied_at),
-    clicks_first_denied_at = least(s.clicks_first_denied_at, excluded.clicks_first_denied_at),
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_consent, clicks_consent
+FROM tracker.standings AS s
+JOIN unnest($1::text[], $2::text[]) AS k (account, recipient) USING (account, recipient)
+ORDER BY account, recipient
+FOR NO KEY UPDATE OF s
+
+-- name: put_standings
+UPDATE tracker.standings AS s SET
+    invalid_at = n.invalid_at,
+    invalid_reset_at = n.invalid_reset_at,
+    complained_at = n.complained_at,
+    complained_reset_at = n.complained_reset_at,
+    opens_consent = n.opens_consent,
+    clicks_consent = n.clicks_consent,
     updated_at = clock_timestamp()
+FROM unnest(
+    $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
+    $7::jsonb[], $8::jsonb[]
+) AS n (
+    account, recipient, invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_consent,
+    clicks_consent
+)
+WHERE s.account = n.account AND s.recipient = n.recipient
 
 -- name: standings
 SELECT
     account, recipient,
-    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
-    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
-    clicks_first_denied_at
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_consent, clicks_consent
 FROM tracker.standings
 JOIN unnest($1::text[], $2::text[]) AS k (account, recipient) USING (account, recipient)
 
@@ -88,9 +100,7 @@ SELECT clock_timestamp()
 -- name: changed_standings
 SELECT
     updated_at, account, recipient,
-    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
-    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
-    clicks_first_denied_at
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_consent, clicks_consent
 FROM tracker.standings
 WHERE (updated_at, account, recipient) > ($1, $2, $3)
 ORDER BY updated_at, account, recipient

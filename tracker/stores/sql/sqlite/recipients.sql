@@ -1,5 +1,9 @@
 -- What is known of recipients.
 
+-- name: lock_accounts
+-- The transaction holds the whole database already.
+SELECT ?, ?
+
 -- name: registrations
 SELECT account, message_id, occurred_at, detail
 FROM events
@@ -7,7 +11,7 @@ WHERE account = ? AND message_id = ? AND type = 'rewritten'
 
 -- name: effects
 -- What a message's events say of its recipient. The condition is that of the index.
-SELECT account, message_id, type, occurred_at, list, detail
+SELECT account, message_id, type, occurred_at, recorded_at, list, detail
 FROM events
 WHERE account = ? AND message_id = ? AND type IN ('unsubscribed', 'failed', 'complained', 'consent_changed')
 
@@ -32,35 +36,32 @@ ON CONFLICT (account, recipient, list) DO UPDATE SET
         ELSE updated_at
     END
 
--- name: put_standings
-INSERT INTO standings (
+-- name: add_standings
+INSERT INTO standings (account, recipient) VALUES (?, ?) ON CONFLICT DO NOTHING
+
+-- name: lock_standings
+-- The transaction holds the whole database already.
+SELECT
     account, recipient,
-    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
-    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
-    clicks_first_denied_at, updated_at
-)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
-ON CONFLICT (account, recipient) DO UPDATE SET
-    invalid_at = coalesce(max(invalid_at, excluded.invalid_at), invalid_at, excluded.invalid_at),
-    invalid_reset_at = coalesce(max(invalid_reset_at, excluded.invalid_reset_at), invalid_reset_at, excluded.invalid_reset_at),
-    complained_at = coalesce(max(complained_at, excluded.complained_at), complained_at, excluded.complained_at),
-    complained_reset_at = coalesce(max(complained_reset_at, excluded.complained_reset_at), complained_reset_at, excluded.complained_reset_at),
-    opens_granted_at = coalesce(max(opens_granted_at, excluded.opens_granted_at), opens_granted_at, excluded.opens_granted_at),
-    opens_unknown_at = coalesce(max(opens_unknown_at, excluded.opens_unknown_at), opens_unknown_at, excluded.opens_unknown_at),
-    opens_denied_at = coalesce(max(opens_denied_at, excluded.opens_denied_at), opens_denied_at, excluded.opens_denied_at),
-    opens_first_denied_at = coalesce(min(opens_first_denied_at, excluded.opens_first_denied_at), opens_first_denied_at, excluded.opens_first_denied_at),
-    clicks_granted_at = coalesce(max(clicks_granted_at, excluded.clicks_granted_at), clicks_granted_at, excluded.clicks_granted_at),
-    clicks_unknown_at = coalesce(max(clicks_unknown_at, excluded.clicks_unknown_at), clicks_unknown_at, excluded.clicks_unknown_at),
-    clicks_denied_at = coalesce(max(clicks_denied_at, excluded.clicks_denied_at), clicks_denied_at, excluded.clicks_denied_at),
-    clicks_first_denied_at = coalesce(min(clicks_first_denied_at, excluded.clicks_first_denied_at), clicks_first_denied_at, excluded.clicks_first_denied_at),
-    updated_at = excluded.updated_at
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_consent, clicks_consent
+FROM standings
+WHERE account = ? AND recipient = ?
+
+-- name: put_standings
+UPDATE standings SET
+    invalid_at = ?3,
+    invalid_reset_at = ?4,
+    complained_at = ?5,
+    complained_reset_at = ?6,
+    opens_consent = ?7,
+    clicks_consent = ?8,
+    updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+WHERE account = ?1 AND recipient = ?2
 
 -- name: standings
 SELECT
     account, recipient,
-    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
-    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
-    clicks_first_denied_at
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_consent, clicks_consent
 FROM standings
 WHERE account = ? AND recipient = ?
 
@@ -81,9 +82,7 @@ SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)
 -- name: changed_standings
 SELECT
     updated_at, account, recipient,
-    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_granted_at, opens_unknown_at,
-    opens_denied_at, opens_first_denied_at, clicks_granted_at, clicks_unknown_at, clicks_denied_at,
-    clicks_first_denied_at
+    invalid_at, invalid_reset_at, complained_at, complained_reset_at, opens_consent, clicks_consent
 FROM standings
 WHERE (updated_at, account, recipient) > (?, ?, ?)
 ORDER BY updated_at, account, recipient
