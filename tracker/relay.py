@@ -12,6 +12,7 @@ import random
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
 from tracker import metrics
@@ -130,7 +131,9 @@ class Relay:
             async with asyncio.timeout(_IDLE_S):
                 await self._spool.stored.wait()
         except TimeoutError:
-            pass  # looks all the same: a wake-up that was missed must not stop everything
+            with suppress(SpoolUnavailable):
+                await self._spool.wipe()
+            # Then looks all the same: a wake-up that was missed must not stop everything.
 
     async def _batch(self) -> int | None:
         """Relay the oldest rows; returns how many they were, or None where it must be tried again."""

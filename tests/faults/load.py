@@ -202,6 +202,7 @@ class Load:
         message_id = f"{self._name}-{number}"
         wanted = {"message_id": message_id, "recipient": recipient_of(message_id), "batch": BATCH, "html": HTML}
         wanted["list"] = ("news", "offers")[number % 2]
+        wanted["class"] = "transactional"  # which those who unsubscribed meanwhile still get
         headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
         return _Step(
             Hit(message_id, "rewritten"), "POST", "/v1/rewrite", headers, 200, body=json.dumps(wanted).encode()

@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from tracker.spool import inspect
-from tracker.spool.file import read_status
+from tracker.spool.reading import read_status
 
 from .load import Hit, Load
 from .outages import AwayDatabase

@@ -35,7 +35,7 @@ def remembered(data_dir: Path) -> set[str]:
         return set()
     try:
         return {str(row[0]) for row in db.execute("SELECT recipient FROM known")}
-    except apsw.SQLError:  # without its tables, as yet
+    except (apsw.SQLError, apsw.BusyError):  # without its tables, as yet
         return set()
     finally:
         db.close()

@@ -133,8 +133,7 @@ def test_a_persons_click_implies_the_open(any_service: Service) -> None:
     assert message["opens"] == COUNTS
 
 
-def test_a_hit_on_a_message_nobody_knows_yet_is_kept(any_service: Service) -> None:
-    """A link works from any node that has the keys: the hit may come to the store before the registration."""
+def test_a_message_that_nobody_knows_is_not_found(any_service: Service) -> None:
     service = any_service
     assert service.message("unheard-of") is None
     assert service.call("GET", "/v1/messages/unheard-of/events").status_code == 404

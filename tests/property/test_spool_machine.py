@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tracker.spool.file import NewRow, SpoolFile
+from tracker.spool.file import SpoolFile
+from tracker.spool.reading import NewRow
 
 MAX_BYTES = 120_000
 

@@ -161,6 +161,12 @@ def _plain_authority(authority: str) -> str:
     return host if port in ("", "80", "443") else f"{host}:{port}"
 
 
+def _name(host: str) -> str:
+    """The host without its port."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
+
+
 class ApiKey(msgspec.Struct, frozen=True):
     """An API key, but for the key itself, which nobody keeps."""
 
@@ -207,6 +213,9 @@ class Directory:
         self._by_host = {
             account.host: account.name for account in self.accounts.values() if account.name != DEFAULT_ACCOUNT
         }
+        names = [_name(account.host) for account in self.accounts.values()]
+        # A proxy may add its own port to the Host header, or leave ours out: where it can mean but one, that will do.
+        self._by_name = {_name(host): name for host, name in self._by_host.items() if names.count(_name(host)) == 1}
 
     @property
     def has_hosts(self) -> bool:
@@ -217,7 +226,8 @@ class Directory:
         """The account whose links lead to ``host``, a Host header; `DEFAULT_ACCOUNT` where it is nobody else's."""
         if not self._by_host:
             return DEFAULT_ACCOUNT
-        return self._by_host.get(_plain_authority(host.decode("latin-1")), DEFAULT_ACCOUNT)
+        authority = _plain_authority(host.decode("latin-1"))
+        return self._by_host.get(authority) or self._by_name.get(_name(authority), DEFAULT_ACCOUNT)
 
     def settings(self, account: str) -> AccountSettings:
         """The settings of ``account``."""

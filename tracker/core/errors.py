@@ -55,7 +55,7 @@ class NotThere(TrackerError):
 
 
 class NotAuthentic(TrackerError):
-    """The request does not come from whom it says it comes from: its signature does not verify."""
+    """The request does not prove that it comes from whom it says it comes from."""
 
 
 class RecipientSuppressed(TrackerError):

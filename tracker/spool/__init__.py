@@ -4,8 +4,8 @@ Owns the events from the moment of their commit until the store has them. Must n
 nor what an event means.
 """
 
-from .file import SpoolStatus
 from .log import Spool
+from .reading import SpoolStatus
 from .slots import inspect
 
 __all__ = ["Spool", "SpoolStatus", "inspect"]

@@ -12,20 +12,14 @@ import datetime
 import functools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import apsw
 import msgspec
 
+from .reading import BUSY_MS, NUMBERS, NewRow, Row, SpoolStatus, read_status, reading, salvage
 from .room import Room
-
-NewRow: TypeAlias = tuple[bytes, int, int, int, int, bytes]
-"""``(id, occurred_at, last_at, count, recorded_at, facts)``; times in microseconds since the epoch."""
-
-Row: TypeAlias = tuple[int, bytes, int, int, int, int, bytes]
-"""A `NewRow` behind its sequence number."""
 
 CORRUPT: Final = (apsw.CorruptError, apsw.NotADBError)
 
@@ -43,41 +37,14 @@ _SCHEMA: Final = """
 """
 _INSERT_ROWS: Final = 256
 """Rows of one statement at most: a statement for each number of rows, which apsw keeps prepared."""
-# A damaged row may hold values of any type: each is forced into the one that belongs there.
-_NUMBERS: Final = ", ".join(
-    f"ifnull(CAST({name} AS INTEGER), 0)" for name in ("occurred_at", "last_at", "count", "recorded_at")
-)
 _READ: Final = f"""
-    SELECT json_group_array(json_array(seq, hex(id), {_NUMBERS}, hex(facts)))
+    SELECT json_group_array(json_array(seq, hex(id), {NUMBERS}, hex(facts)))
     FROM (SELECT * FROM event ORDER BY seq LIMIT ?)
 """  # noqa: S608
-_SALVAGE: Final = f"""
-    SELECT seq, ifnull(CAST(id AS BLOB), x''), {_NUMBERS}, ifnull(CAST(facts AS BLOB), x'')
-    FROM event WHERE seq > ? ORDER BY seq
-"""  # noqa: S608
-_SALVAGE_ROWS: Final = 1000
 _PAGE_BYTES: Final = 4096
 _WAL_BYTES: Final = 16 << 20
 _SPARE_PAGES: Final = 64
 """Room past the limit for setting rows aside, which is how a full spool gets moving again."""
-_BUSY_MS: Final = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolStatus:
-    """What one spool file holds."""
-
-    file: str
-    rows: int
-    """Rows that the store has not acknowledged."""
-    oldest_at: int | None
-    """When the oldest of them was recorded: microseconds since the epoch."""
-    bytes: int
-    """What is in use; the file itself never shrinks."""
-    set_aside: int
-    """Rows that the store can never take."""
-    error: str | None = None
-    """Why the file could not be read, if so. The numbers are 0 then."""
 
 
 class SpoolFile:
@@ -92,6 +59,7 @@ class SpoolFile:
         self._max_pages = max(max_bytes // _PAGE_BYTES, 8)
         self._next_seq = 1
         self._writing: apsw.Connection | None = None
+        self._removed = True
 
     def open(self) -> apsw.Connection:
         """The connection that writes; opens and checks the file, or creates it, where that is still to do."""
@@ -101,7 +69,7 @@ class SpoolFile:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(self.path), statementcachesize=_INSERT_ROWS + 32)
         try:
-            connection.set_busy_timeout(_BUSY_MS)
+            connection.set_busy_timeout(BUSY_MS)
             for pragma in (
                 f"page_size = {_PAGE_BYTES}",
                 "journal_mode = WAL",
@@ -158,7 +126,15 @@ class SpoolFile:
         _run(connection, "DELETE FROM event WHERE seq <= ?", (through,))
         removed = connection.changes()
         self.rows -= removed
+        self._removed = self._removed or removed > 0
         return removed
+
+    def wipe(self) -> None:
+        """Leave nothing of acknowledged rows in an empty file, which keeps them as free space otherwise."""
+        if self.rows == 0 and self._removed:
+            _run(connection := self.open(), "VACUUM")
+            _run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+            self._removed = False
 
     def set_aside(self, seq: int, reason: str) -> bool:
         """Move one row to the table of those that can never be stored; False where there is no such row."""
@@ -209,14 +185,14 @@ class SpoolFile:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.path}{end}").rename(f"{aside}{end}")
         self.open()
-        for rows in _salvage(aside):
+        for rows in salvage(aside):
             self.insert(rows)
         return aside
 
     def read(self, limit: int) -> list[Row]:
         """The ``limit`` oldest rows."""
         # As one value, since every row stepped to costs a chance to lose Python's lock for 5 ms.
-        with _reading(self.path) as connection:
+        with reading(self.path) as connection:
             rows = msgspec.json.decode(connection.execute(_READ, (limit,)).get)
         return [
             (seq, bytes.fromhex(id_), occurred_at, last_at, count, recorded_at, bytes.fromhex(facts))
@@ -234,29 +210,6 @@ class SpoolFile:
             yield
         finally:
             _run(connection, f"PRAGMA max_page_count = {self._max_pages}")
-
-
-def read_status(path: Path, *, rows: int | None = None) -> SpoolStatus:
-    """What the file at ``path`` holds, also while another process writes to it. ``rows`` saves counting."""
-    with _reading(path) as connection:
-        pages, free, page_bytes = (
-            connection.execute(f"PRAGMA {name}").get for name in ("page_count", "freelist_count", "page_size")
-        )
-        oldest_at = connection.execute("SELECT recorded_at FROM event ORDER BY seq LIMIT 1").get
-        set_aside = connection.execute("SELECT count(*) FROM set_aside").get
-        if rows is None:
-            rows = connection.execute("SELECT count(*) FROM event").get
-    return SpoolStatus(path.name, rows or 0, oldest_at, (pages - free) * page_bytes, set_aside)
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[apsw.Connection]:
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        connection.set_busy_timeout(_BUSY_MS)
-        yield connection
-    finally:
-        connection.close()
 
 
 @contextlib.contextmanager
@@ -283,18 +236,3 @@ def _chunks(rows: Sequence[tuple[int, NewRow]], size: int) -> Iterator[Sequence[
 @functools.cache
 def _insert(rows: int) -> str:
     return "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows)  # noqa: S608
-
-
-def _salvage(path: Path) -> Iterator[list[NewRow]]:
-    """The rows of a corrupt file in chunks: from the front as far as it can be read, then from the back."""
-    last, chunk = -1, list[NewRow]()
-    for direction in ("ASC", "DESC"):
-        with contextlib.suppress(apsw.Error), _reading(path) as connection:
-            for row in connection.execute(f"{_SALVAGE} {direction}", (last,)):
-                chunk.append(row[1:])
-                if direction == "ASC":
-                    last = row[0]
-                if len(chunk) == _SALVAGE_ROWS:
-                    yield chunk
-                    chunk = []
-    yield chunk

@@ -22,8 +22,9 @@ from tracker import metrics
 from tracker.core.errors import SpoolFull, SpoolUnavailable
 from tracker.core.model import Event, EventType, Facts, decode_facts, encode_facts
 
-from .file import CORRUPT, Row, SpoolStatus
+from .file import CORRUPT
 from .groups import Answer, Group
+from .reading import Row, SpoolStatus
 from .writer import Writer, unavailable
 
 _ANSWER_WITHIN_S: Final = 0.25
@@ -229,6 +230,10 @@ class Spool:
     async def ack(self, through: int) -> int:
         """Forget the rows up to and with sequence number ``through``; returns how many. Raises `SpoolUnavailable`."""
         return await self._do(functools.partial(self._writer.file.delete, through))
+
+    async def wipe(self) -> None:
+        """Leave nothing of acknowledged rows in an empty file. Raises `SpoolUnavailable`."""
+        await self._do(self._writer.file.wipe)
 
     async def set_aside(self, sequence: int, reason: str) -> None:
         """Move a row that the store can never take to a table of its own. Raises `SpoolUnavailable`."""

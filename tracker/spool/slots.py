@@ -14,7 +14,7 @@ from pathlib import Path
 
 import apsw
 
-from .file import SpoolStatus, read_status
+from .reading import SpoolStatus, read_status
 
 
 @dataclass(frozen=True, slots=True)

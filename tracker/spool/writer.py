@@ -23,7 +23,8 @@ from tracker import metrics
 from tracker.core.errors import SpoolFull, SpoolUnavailable
 from tracker.core.model import uuid7
 
-from .file import CORRUPT, NewRow, SpoolFile
+from .file import CORRUPT, SpoolFile
+from .reading import NewRow
 from .slots import take_left_over, take_lowest
 
 Hit: TypeAlias = tuple[bytes, int, bool]

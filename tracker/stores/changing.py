@@ -6,27 +6,41 @@ Owns when a status counts as changed. Runs last in its transaction, since it hol
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
 
-from tracker.core.status import Status
+from tracker.core.status import Stage, Status
 
 from .database import Each, Row
 from .rows import change_row
 
+Key = tuple[str, str]
 
-def noting(before: Mapping[tuple[str, str], Status], after: Sequence[Status]) -> Generator[Each, Sequence[Row], None]:
-    """Notes those of ``after`` that differ from ``before``, which lacks the messages not known until now."""
+
+def noting(
+    before: Mapping[Key, Status], after: Sequence[Status], *, withdrawn: Container[Key] = ()
+) -> Generator[Each, Sequence[Row], None]:
+    """Notes those of ``after`` that differ from ``before``, which lacks the messages not known until now.
+
+    ``withdrawn`` lost hits that must leave no trace: the changes to the stages that they made are removed, and the
+    correction does not say what it corrects.
+    """
     changed = []
+    gone: list[Row] = []
     for status in after:
-        known = before.get((status.account, status.message_id))
+        key = (status.account, status.message_id)
+        known = before.get(key)
         if known is None or _told(known) != _told(status):
             changed.append((known, status))
+            if key in withdrawn:
+                gone += [(*key, stage.name.lower()) for stage in (Stage.OPENED, Stage.CLICKED) if stage > status.stage]
     counts = Counter(status.account for _, status in changed)
     counters = yield Each("next_changes", sorted(counts.items()))
     next_ = {account: last - counts[account] + 1 for account, last in counters}
+    yield Each("remove_changes", gone)
     rows = []
     for known, status in changed:
-        rows.append(change_row(next_[status.account], known, status))
+        hide = (status.account, status.message_id) in withdrawn
+        rows.append(change_row(next_[status.account], known, status, hide_previous=hide))
         next_[status.account] += 1
     yield Each("add_changes", rows)
 

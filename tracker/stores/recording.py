@@ -61,7 +61,7 @@ def recording(events: Iterable[Event]) -> Steps:
     statuses |= refolded
     yield Each("put_messages", [status_row(statuses[key]) for key in sorted(changed)])
     known = {key: before[key] for key in before.keys() - set(map(tuple, created))}
-    yield from changing.noting(known, [statuses[key] for key in sorted(changed)])
+    yield from changing.noting(known, [statuses[key] for key in sorted(changed)], withdrawn=refolded.keys())
 
 
 def _first_reports(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Event]]:

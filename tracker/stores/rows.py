@@ -199,14 +199,14 @@ def list_standing_in(row: Row) -> ListStanding:
     return ListStanding(*row[2:7])
 
 
-def change_row(sequence: int, before: Status | None, status: Status) -> Row:
+def change_row(sequence: int, before: Status | None, status: Status, *, hide_previous: bool) -> Row:
     """The row of ``changes`` for a message whose status was ``before``, if it was known."""
     return (
         status.account,
         sequence,
         status.message_id,
         status.stage.name.lower(),
-        None if before is None else before.stage.name.lower(),
+        None if before is None or hide_previous else before.stage.name.lower(),
         status.label,
         status.last_action,
         status.failure,

@@ -5,6 +5,7 @@ Owns these questions to the database and the form of their answers. Must not kno
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -107,9 +108,12 @@ class Store:
         return [judged_event(row) for row in await self.database.read(Once("events", parameters))]
 
     async def messages_by_rfc822_id(self, account: str, rfc822_ids: Sequence[str]) -> dict[str, str]:
-        """The messages that were registered with these ``Message-ID`` headers, by header; the latest of several."""
+        """The messages registered with these ``Message-ID`` headers, by header; none for one that several have."""
         keys = [(account, id_) for id_ in rfc822_ids if is_key(id_)]
-        return {row[0]: row[1] for row in await self.database.read(Each("messages_by_rfc822_id", keys))}
+        found: dict[str, set[str]] = defaultdict(set)
+        for rfc822_id, message_id in await self.database.read(Each("messages_by_rfc822_id", keys)):
+            found[rfc822_id].add(message_id)
+        return {rfc822_id: next(iter(ids)) for rfc822_id, ids in found.items() if len(ids) == 1}
 
     async def standings(self, account: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], OnList]:
         """What is known of each recipient and list of ``wanted``; those that nothing is known of are left out."""

@@ -211,7 +211,7 @@ class ReportAnswer(msgspec.Struct):
 
 
 class AcceptedAnswer(msgspec.Struct):
-    """``POST /v1/events``: how many events are on disk now."""
+    """``POST /v1/events``, and ``PUT /v1/recipients`` for now: how many events are on disk."""
 
     accepted: int
 

@@ -17,11 +17,13 @@ from tracker.core.errors import TooLarge
 
 MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 """Of a whole request: two bodies of 2 MiB, JSON's escapes, and the recipients of a batch."""
+SMALL_REQUEST_BYTES: Final = 256 * 1024
+"""Of a request that holds no bodies of messages, and not many of anything."""
 _MAX_DISCARDED_BYTES: Final = 2 * MAX_REQUEST_BYTES
 _DISCARD_S: Final = 5.0
 
 
-async def read(request: Request) -> bytes:
+async def read(request: Request, max_bytes: int = MAX_REQUEST_BYTES) -> bytes:
     """The request's body, counted as it streams in: what the headers say of its length is not believed."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         await discard(request.receive)
@@ -30,9 +32,9 @@ async def read(request: Request) -> bytes:
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > MAX_REQUEST_BYTES:
+            if len(body) > max_bytes:
                 await discard(request.receive)
-                raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+                raise TooLarge(f"the request is larger than {max_bytes} bytes")
     except ClientDisconnect:  # nobody is there to read this, and it is no error of ours to log
         raise HTTPException(400, "the request ended early") from None
     return bytes(body)

@@ -177,7 +177,7 @@ def _recipient_paths() -> dict[str, Any]:
         _content(RecipientAnswer), 413, 415, 422, 503,
         requestBody=_body(RecipientUpdate),
     )  # fmt: skip
-    change["responses"]["202"] = {"description": "on disk, in force soon", "content": _content(RecipientAnswer)}
+    change["responses"]["202"] = {"description": "on disk, in force soon", "content": _content(AcceptedAnswer)}
     return {
         "/v1/recipients": {"put": change},
         "/v1/recipients/lookup": {

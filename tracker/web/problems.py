@@ -29,6 +29,7 @@ from .answers import FieldError, Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = "5"
+_MOST_IN_DETAIL: Final = 3
 
 
 class NotAuthorized(TrackerError):
@@ -76,12 +77,20 @@ def problem(error: Exception) -> Problem:
             break
     else:
         return _details("internal_error", "Internal error", 500, "Something went wrong here; it was logged.")
-    details = _details(code, title, status, str(error))
+    details = _details(code, title, status, _detail(error))
     if isinstance(error, Unrecognised):
         details.found, details.kept_as = error.found, error.kept_as
     if isinstance(error, InvalidRequest):
         details.errors = [FieldError(path, message) for path, message in error.errors]
     return details
+
+
+def _detail(error: Exception) -> str:
+    if isinstance(error, StoreUnavailable):  # what the driver says may name the database's address
+        return "The status store does not answer now; try again."
+    if isinstance(error, InvalidRequest) and len(error.errors) > _MOST_IN_DETAIL:
+        return f"{len(error.errors)} places are not valid: see errors"
+    return str(error)
 
 
 def _details(code: str, title: str, status: int, detail: str) -> Problem:

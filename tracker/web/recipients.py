@@ -6,6 +6,7 @@ Owns how long a change is waited for. The reference stands in bodies only, so th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Final, TypeAlias
 
@@ -22,6 +23,7 @@ from tracker.stores import Store
 
 from . import bodies
 from .answering import json_response, recipient_answer
+from .answers import AcceptedAnswer
 from .callers import Callers
 from .reported import RecipientQuery, RecipientUpdate
 from .requests import decode
@@ -52,36 +54,35 @@ class Recipients:
     async def lookup(self, request: Request) -> Response:
         """What is known of one recipient."""
         account = await self._callers.sender(request, Scope.READ)
-        wanted = decode(await bodies.read(request), RecipientQuery)
+        wanted = decode(await bodies.read(request, bodies.SMALL_REQUEST_BYTES), RecipientQuery)
         known = await self._store.recipient(account, wanted.recipient)
         return json_response(recipient_answer(wanted.recipient, known))
 
     async def change(self, request: Request) -> Response:
-        """A change of consent, or an operator's reset: 200 when it is in force, 202 when it is on disk only, as yet."""
+        """A change of consent, or an operator's reset: 200 when it is in force, 202 when it is only on disk, as yet."""
         account = await self._callers.sender(request, Scope.EVENTS)
-        wanted = decode(await bodies.read(request), RecipientUpdate)
+        wanted = decode(await bodies.read(request, bodies.SMALL_REQUEST_BYTES), RecipientUpdate)
         wanted.check()
         if wanted.reset is not None:
             self._callers.account(request, Scope.ADMIN)
         now = time.time_ns() // 1000
-        await self._spool.append_all([(facts, now) for facts in wanted.facts(account)])
-        known, in_force = await self._after(account, wanted, now)
-        return json_response(recipient_answer(wanted.recipient, known), 200 if in_force else 202)
+        changes = wanted.facts(account)
+        await self._spool.append_all([(facts, now) for facts in changes])
+        known = await self._after(account, wanted, now)
+        if known is None:
+            return json_response(AcceptedAnswer(len(changes)), 202)
+        return json_response(recipient_answer(wanted.recipient, known))
 
-    async def _after(self, account: str, wanted: RecipientUpdate, now: int) -> tuple[_Known | None, bool]:
-        """What is known once the store has what was changed at ``now``, and whether it has it."""
-        deadline = time.monotonic() + IN_FORCE_WITHIN_S
-        known, in_force = None, False
-        while not in_force and time.monotonic() < deadline:
-            try:
-                async with asyncio.timeout_at(asyncio.get_running_loop().time() + IN_FORCE_WITHIN_S):
+    async def _after(self, account: str, wanted: RecipientUpdate, now: int) -> _Known | None:
+        """What is known once the store has what was changed at ``now``; None where that takes too long."""
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(IN_FORCE_WITHIN_S):
+                while True:
                     known = await self._store.recipient(account, wanted.recipient)
-            except (StoreUnavailable, TimeoutError):
-                break
-            in_force = known is not None and _has(known, wanted, now)
-            if not in_force:
-                await asyncio.sleep(_LOOK_EVERY_S)
-        return known, in_force
+                    if known is not None and _has(known, wanted, now):
+                        return known
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        return None
 
 
 def _has(known: _Known, wanted: RecipientUpdate, now: int) -> bool:

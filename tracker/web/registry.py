@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from tracker.core.errors import MessageConflict, StoreUnavailable
 from tracker.core.model import Owner
+from tracker.core.status import Stage
 from tracker.recall import Recall
 from tracker.stores import OnList, Store
 
@@ -89,6 +90,15 @@ class Registry:
             remembered = await self._recall.known(account, list_, [recipient for recipient, _ in recipients])
             return Known(remembered, is_current=False)
         return Known({recipient: known for (recipient, _), known in standings.items()}, is_current=True)
+
+    async def unsent(self, account: str, ids: Iterable[str]) -> set[str]:
+        """Those of messages registered before of which the store knows no sending, nor anything that follows one."""
+        found = set()
+        for id_ in ids:
+            status = await self._asked(self._store.status(account, id_))
+            if status is not None and status.stage is Stage.SENT and status.sent_at is None:
+                found.add(id_)
+        return found
 
     async def _stored(self, account: str, ids: Sequence[str]) -> dict[str, Owner]:
         return (await self._asked(self._store.owners(account, ids)) or {}) if ids else {}

@@ -148,8 +148,11 @@ class Rewriting:
             allowed = [one for one in free if one.message_id not in suppressed]
             rewritten = await self._render(call, allowed, known)
             now = time.time_ns() // 1000
-            registrations = [_registration(call, one, rewritten.get(one.message_id)) for one in free]
-            drops = [Facts(call.account, id_, EventType.DROPPED.value) for id_ in suppressed]
+            # What went out before this recipient was suppressed is not made to look as if it had not.
+            unsent = await self._registry.unsent(call.account, suppressed.keys() - {*fresh})
+            dropped = [one for one in free if one.message_id in suppressed and one.message_id in {*fresh, *unsent}]
+            registrations = [_registration(call, one, rewritten.get(one.message_id)) for one in (*allowed, *dropped)]
+            drops = [Facts(call.account, one.message_id, EventType.DROPPED.value) for one in dropped]
             await self._spool.append_all([(facts, now) for facts in (*registrations, *drops)])
         except BaseException:
             self._registry.release(call.account, fresh)

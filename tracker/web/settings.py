@@ -45,7 +45,7 @@ class AccountSettingsApi:
     async def replace(self, request: Request) -> Response:
         """Replace the settings; what is left out goes back to its default. Other processes follow within seconds."""
         account = await self._callers.sender(request, Scope.ADMIN)
-        values = decode(await bodies.read(request), dict[str, Any])
+        values = decode(await bodies.read(request, bodies.SMALL_REQUEST_BYTES), dict[str, Any])
         settings = settings_from(values, self._watch.defaults)
         await self._accounts.put_settings(account, values)
         await self._watch.refresh()

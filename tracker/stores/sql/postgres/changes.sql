@@ -14,6 +14,11 @@ SELECT * FROM unnest(
     $9::boolean[]
 )
 
+-- name: remove_changes
+DELETE FROM tracker.changes AS c
+USING unnest($1::text[], $2::text[], $3::text[]) AS k (account, message_id, stage)
+WHERE c.account = k.account AND c.message_id = k.message_id AND c.stage = k.stage
+
 -- name: changes
 SELECT
     c.sequence, c.message_id, m.batch, m.recipient, c.stage, c.previous_stage, c.label, c.last_action, c.failure,

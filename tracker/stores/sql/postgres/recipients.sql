@@ -122,7 +122,6 @@ JOIN unnest($1::text[], $2::text[]) AS k (account, recipient) USING (account, re
 SELECT rfc822_message_id, message_id
 FROM tracker.messages
 JOIN unnest($1::text[], $2::text[]) AS k (account, rfc822_message_id) USING (account, rfc822_message_id)
-ORDER BY rewritten_at
 
 -- name: add_reported
 -- The ids that come back are those of events that were not reported before.

@@ -11,6 +11,9 @@ INSERT INTO changes (
 )
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: remove_changes
+DELETE FROM changes WHERE account = ? AND message_id = ? AND stage = ?
+
 -- name: changes
 SELECT
     c.sequence, c.message_id, m.batch, m.recipient, c.stage, c.previous_stage, c.label, c.last_action, c.failure,

@@ -104,7 +104,6 @@ WHERE account = ? AND recipient = ?
 SELECT rfc822_message_id, message_id
 FROM messages
 WHERE account = ? AND rfc822_message_id = ?
-ORDER BY rewritten_at
 
 -- name: add_reported
 -- The ids that come back are those of events that were not reported before.
