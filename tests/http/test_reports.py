@@ -153,6 +153,13 @@ def test_each_clue_finds_the_message(
     shown(service, message_id, {"failed": "failed", "deferred": "sent", "delivered": "delivered"}[type_])
 
 
+def test_a_message_id_that_two_messages_have_is_nobodys(service: Service) -> None:
+    shared = f"<shared-{next(_numbers)}@send.example>"
+    ids = [registered(service, rfc822_message_id=text)[0] for text in (shared, f" {shared[1:-1]} ")]
+    unrecognised(service, dsn(returned=f"Message-ID: {shared}"))
+    assert [service.types(id_) for id_ in ids] == [["rewritten"]] * 2
+
+
 def test_what_is_signed_needs_no_store_and_no_registration(service: Service) -> None:
     message_id = f"signed-{next(_numbers)}"
     answer = service.rewrite(message_id)  # and at once:

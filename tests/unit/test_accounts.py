@@ -154,9 +154,9 @@ def test_names_of_accounts(name: str, good: bool) -> None:
     [
         (b"t.shop.example", "shop"), (b"T.Shop.EXAMPLE", "shop"), (b"t.shop.example.", "shop"),
         (b"t.shop.example:443", "shop"), (b"t.shop.example:80", "shop"), (b"t.shop.example.:443", "shop"),
-        (b"t.shop.example:", "shop"), (b"t.shop.example:8443", "default"), (b"x.t.shop.example", "default"),
-        (b"t.news.example:8443", "news"), (b"T.news.example.:8443", "news"), (b"t.news.example", "default"),
-        (b"t.news.example:443", "default"), (b"[::1]:8000", "local"), (b"[::1]", "plain"), (b"[::1]:443", "plain"),
+        (b"t.shop.example:", "shop"), (b"t.shop.example:8443", "shop"), (b"x.t.shop.example", "default"),
+        (b"t.news.example:8443", "news"), (b"T.news.example.:8443", "news"), (b"t.news.example", "news"),
+        (b"t.news.example:443", "news"), (b"[::1]:8000", "local"), (b"[::1]", "plain"), (b"[::1]:443", "plain"),
         (b"127.0.0.1:8000", "four"), (b"t.example", "default"), (b"other.example", "default"), (b"", "default"),
         (b":", "default"), (b"\xff\xfe:80", "default"), (b"dotted.example", "dotted"),
     ],

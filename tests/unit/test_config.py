@@ -20,7 +20,8 @@ DEFAULTS: dict[str, Any] = {
     "data_dir": Path("tracker-data"), "base_url": "http://127.0.0.1:8000", "signing_keys": (), "api_key": "",
     "store_url": "sqlite:///tracker-data/status.db", "trusted_proxies": (), "client_ip": Keep.TRUNCATED,
     "sender_name": "", "excluded_hosts": frozenset(), "one_use_links": (), "link_text_urls": LinkTextRule.WARN,
-    "transactional_clicks": True, "webhook_private_addresses": False, "pixel_position": PixelPosition.BOTTOM, "spool_max_bytes": 1 << 30, "drain_s": 1.0,
+    "transactional_clicks": True, "webhook_private_addresses": False,
+    "pixel_position": PixelPosition.BOTTOM, "spool_max_bytes": 1 << 30, "drain_s": 1.0,
     "log_level": "INFO",
 }  # fmt: skip
 

@@ -1,0 +1,53 @@
+"""An empty spool keeps nothing of what was in it, not even as free space."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from spools import hit, messages, opened, run, until
+
+from tracker import relay as relay_module
+from tracker.relay import Relay
+
+AGENT = "Unheard-of/1.0"
+
+
+def traces(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if AGENT.encode() in path.read_bytes())
+
+
+def test_acknowledged_rows_are_gone_from_the_files(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as spool:
+            for number in range(50):
+                await spool.append(hit(number, user_agent=AGENT), 1)
+            await spool.wipe()
+            assert traces(tmp_path)  # they are all still needed
+            await spool.ack(spool.read(100)[-1][0])
+            assert traces(tmp_path)
+            await spool.wipe()
+            assert not traces(tmp_path)
+            await spool.append(hit("later"), 1)
+            await spool.wipe()
+            assert messages(spool) == ["m-later"]
+
+    run(main())
+
+
+def test_the_relay_sees_to_it_when_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_IDLE_S", 0.05)
+
+    class Sink:
+        async def record(self, events: object) -> None: ...
+
+    async def main() -> None:
+        async with opened(tmp_path) as spool:
+            await spool.append(hit(user_agent=AGENT), 1)
+            relaying = asyncio.create_task(Relay(spool, Sink()).run())
+            await until(lambda: not spool.depth and not traces(tmp_path))
+            relaying.cancel()
+            await asyncio.wait([relaying])
+
+    run(main())
