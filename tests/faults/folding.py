@@ -83,7 +83,7 @@ def _links(events: Iterable[Row]) -> dict[tuple[int, str], dict[str, int]]:
 
 
 def recipients(events: Iterable[Row]) -> dict[tuple[str, str], tuple[int, int, int | None]]:
-    """What must be known of each recipient and list: first and last registration, and the unsubscribe."""
+    """What must be known of each recipient and list: first and last registration, and the last unsubscribe."""
     seen: dict[tuple[str, str], list[int]] = defaultdict(list)
     left: dict[tuple[str, str], list[int]] = defaultdict(list)
     owner: dict[str, str] = {}
@@ -96,4 +96,4 @@ def recipients(events: Iterable[Row]) -> dict[tuple[str, str], tuple[int, int, i
     for event in events:
         if event["type"] == "unsubscribed" and event["message_id"] in owner:
             left[owner[event["message_id"]], event["list"]].append(event["occurred_at"])
-    return {key: (min(times), max(times), min(left[key], default=None)) for key, times in seen.items()}
+    return {key: (min(times), max(times), max(left[key], default=None)) for key, times in seen.items()}
