@@ -212,9 +212,9 @@ def test_broken_samples_are_read(raw: bytes, edits: list[tuple[int, int, bytes]]
     check(raw)
 
 
-@pytest.mark.skipif("TRACKER_BOUNCES" not in os.environ, reason="TRACKER_BOUNCES names no folder of sample bounces")
+@pytest.mark.skipif("BOUNCE_SAMPLES" not in os.environ, reason="BOUNCE_SAMPLES names no folder of sample bounces")
 def test_flufls_own_samples(caplog: pytest.LogCaptureFixture) -> None:
-    samples = sorted(Path(os.environ["TRACKER_BOUNCES"]).rglob("*.txt"))
+    samples = sorted(Path(os.environ["BOUNCE_SAMPLES"]).rglob("*.txt"))
     with caplog.at_level(logging.WARNING):
         kinds = Counter(read(sample.read_bytes()).kind for sample in samples)
     assert not caplog.records
