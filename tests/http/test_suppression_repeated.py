@@ -1,4 +1,4 @@
-"""A call that is repeated after its recipient was suppressed: refused, but what was sent is not made out as dropped."""
+"""Odd histories of suppression: calls repeated after it, and reports from clocks that run ahead."""
 
 from __future__ import annotations
 
@@ -45,3 +45,19 @@ def test_a_message_from_before(any_service: Service, reported: str | None, after
     assert message is not None
     assert message["status"] == ("Dropped" if reported is None else None)
     assert ("dropped" in service.types(first)) is (reported is None)
+
+
+def test_what_is_dated_in_the_future_can_be_lifted_too(any_service: Service) -> None:
+    service = any_service
+    service.rewrite("future", recipient="lead-future", list="news")
+    for type_, fields in (("complained", {}), ("failed", {"status_code": "550 5.1.1"}), ("unsubscribed", {})):
+        event = {"event_id": f"future {type_}", "message_id": "future", "type": type_}
+        said = {"events": [event | {"occurred_at": "2199-01-01T00:00:00Z"} | fields]}
+        assert service.call("POST", "/v1/events", json=said).status_code == 202
+    eventually(lambda: len(service.events("future")) == 4)
+    wanted = {"message_id": "after-future", "text": "Hello", "recipient": "lead-future", "list": "news"}
+    assert service.call("POST", "/v1/rewrite", json={**wanted, "message_id": "before"}).status_code == 409
+    reset = {"suppressions": ["invalid", "complained", "unsubscribed"], "list": "news", "reason": "a clock ran ahead"}
+    answer = service.call("PUT", "/v1/recipients", json={"recipient": "lead-future", "reset": reset})
+    assert (answer.status_code, answer.json()["state"]) == (200, "active")
+    assert service.call("POST", "/v1/rewrite", json=wanted).status_code == 200
