@@ -11,9 +11,7 @@ from collections.abc import Container, Generator, Mapping, Sequence
 from tracker.core.status import Stage, Status
 
 from .database import Each, Row
-from .rows import change_row
-
-Key = tuple[str, str]
+from .rows import Key, change_row
 
 
 def noting(

@@ -7,7 +7,7 @@ A hit that is gone stays so, even if an earlier consent to it arrives later: non
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from typing import Final
 
 from tracker.core.agents import classify
@@ -16,11 +16,7 @@ from tracker.core.recipients import Standing
 from tracker.core.status import Status, whole_fold
 
 from .database import Each, Row
-from .rows import change_in, judged_event, registration_in, standing_in
-
-Key = tuple[str, str]
-Person = tuple[str, str]
-"""Account and recipient."""
+from .rows import Key, Person, change_in, judged_event, key_of, registration_in, standing_in
 
 _OPENED: Final = EventType.OPENED.value
 _REWRITTEN: Final = EventType.REWRITTEN.value
@@ -37,10 +33,11 @@ def locking(events: Iterable[Event]) -> Generator[Each, Sequence[Row], None]:
     yield Each("lock_accounts", sorted([(account, True) for account in alone] + [(one, False) for one in together]))
 
 
-def concerned(said: Sequence[Event]) -> Generator[Each, Sequence[Row], set[Key]]:
+def concerned(said: Sequence[Event], known: Container[Key]) -> Generator[Each, Sequence[Row], set[Key]]:
     """The messages of everybody whose tracking ``said`` denies, to be locked: their hits may have to go.
 
-    That is so, too, where ``said`` tells who it was that denied it before, on the page of a message.
+    That is so, too, where ``said`` tells who it was that denied it before, on the page of a message: one of ``known``,
+    which the store has had something of.
     """
     denials = [event for event in said if _denies(event.facts.change)]
     persons = {
@@ -48,8 +45,8 @@ def concerned(said: Sequence[Event]) -> Generator[Each, Sequence[Row], set[Key]]
         for event in denials
         if event.facts.change is not None and event.facts.change.recipient is not None
     }
-    messages = {_key(event) for event in denials if event.facts.message_id}
-    registered = {_key(event) for event in said if event.facts.type == _REWRITTEN}
+    messages = {key_of(event) for event in denials if event.facts.message_id}
+    registered = {key for event in said if event.facts.type == _REWRITTEN and (key := key_of(event)) in known}
     for account, message_id, *_, detail in (yield Each("effects", sorted(registered))):
         if _denies(change_in(detail)):
             messages.add((account, message_id))
@@ -63,9 +60,9 @@ def concerned(said: Sequence[Event]) -> Generator[Each, Sequence[Row], set[Key]]
 
 def keeping(hits: Sequence[Event], statuses: Mapping[Key, Status]) -> Generator[Each, Sequence[Row], list[Event]]:
     """Counts those of ``hits`` that may not be kept; returns the others."""
-    standings = yield from _standings(statuses[_key(event)] for event in hits)
+    standings = yield from _standings(statuses[key_of(event)] for event in hits)
     refused = [
-        event for event in hits if _covered(statuses[_key(event)], standings, event.facts.type, event.occurred_at)
+        event for event in hits if _covered(statuses[key_of(event)], standings, event.facts.type, event.occurred_at)
     ]
     # One that was kept before the withdrawal, and is delivered again now, stays what it is.
     known = yield Each("known_events", sorted((event.id,) for event in refused))
@@ -73,7 +70,7 @@ def keeping(hits: Sequence[Event], statuses: Mapping[Key, Status]) -> Generator[
     gone = {event.id: event for event in refused if event.id not in kept}
     yield from _counting(
         [
-            (id_, statuses[_key(event)], event.facts.type, verdict.actor, event.count)
+            (id_, statuses[key_of(event)], event.facts.type, verdict.actor, event.count)
             for id_, event in gone.items()
             if (verdict := classify(event.facts)) is not None
         ]
@@ -89,7 +86,7 @@ def withdrawing(
     ``told`` is what ``said`` says of persons. Of what was kept, only a denial in ``said`` can take something back, or
     an event that tells whose message it is. Returns the statuses of the messages that lost a hit.
     """
-    assigned = {_key(event) for event in said if event.facts.type == _REWRITTEN or _denies(event.facts.change)}
+    assigned = {key_of(event) for event in said if event.facts.type == _REWRITTEN or _denies(event.facts.change)}
     candidates = {
         key: status
         for key, status in statuses.items()
@@ -114,7 +111,7 @@ def withdrawing(
     keys = sorted({(status.account, status.message_id) for _, status, *_ in gone})
     rows = yield Each("events_of_messages", keys)
     judged = [judged_event(row) for row in rows]
-    return {key: whole_fold(*key, [each for each in judged if _key(each[0]) == key]) for key in keys}
+    return {key: whole_fold(*key, [each for each in judged if key_of(each[0]) == key]) for key in keys}
 
 
 def _counting(gone: Sequence[tuple[bytes, Status, str, Actor, int]]) -> Generator[Each, Sequence[Row], None]:
@@ -163,10 +160,6 @@ def _denies(change: RecipientChange | None) -> bool:
 def _has_hits(status: Status) -> bool:
     counts = (status.opens, status.clicks)
     return any(count.human or count.proxy or count.machine for count in counts)
-
-
-def _key(event: Event) -> Key:
-    return event.facts.account, event.facts.message_id
 
 
 def _person(status: Status) -> Person | None:

@@ -14,11 +14,7 @@ from tracker.core.model import Event, EventType, Facts, Registration, Suppressio
 from tracker.core.recipients import Standing, known_since, merged, standing_after
 
 from .database import Each, Row
-from .rows import change_in, delivery_in, registration_in, standing_in, standing_row
-
-Key = tuple[str, str]
-Person = tuple[str, str]
-"""Account and recipient."""
+from .rows import Key, Person, change_in, delivery_in, key_of, registration_in, standing_in, standing_row
 
 _REWRITTEN: Final = EventType.REWRITTEN.value
 _UNSUBSCRIBED: Final = EventType.UNSUBSCRIBED.value
@@ -43,11 +39,11 @@ def recording_effects(
     ``known`` are messages that the store knew before: something may have happened to them already.
     """
     registered = [
-        one for event in said for one in _registered(_key(event), event.occurred_at, event.facts.registration)
+        one for event in said for one in _registered(key_of(event), event.occurred_at, event.facts.registration)
     ]
     effects = [event for event in said if event.facts.type in _EFFECTS and _of_message(event.facts)]
     late = sorted({one.message for one in registered}.intersection(known))
-    rows = yield Each("registrations", sorted({_key(event) for event in effects}))
+    rows = yield Each("registrations", sorted({key_of(event) for event in effects}))
     earlier = [one for row in rows for one in _registered((row[0], row[1]), row[2], registration_in(row[3]))]
     rows = yield Each("effects", late)
     effects += [_effect(row) for row in rows]
@@ -71,10 +67,6 @@ def _putting(standings: Mapping[Person, Standing]) -> Generator[Each, Sequence[R
     rows = yield Each("lock_standings", persons)
     stored = {(row[0], row[1]): standing_in(row) for row in rows}
     yield Each("put_standings", [standing_row(*one, merged(stored[one], standings[one])) for one in persons])
-
-
-def _key(event: Event) -> Key:
-    return event.facts.account, event.facts.message_id
 
 
 def _of_message(facts: Facts) -> bool:
@@ -108,7 +100,7 @@ def _recipient_rows(
         seen[one.message[0], one.recipient, one.list].append(one.occurred_at)
     for event in effects:
         if event.facts.type == _UNSUBSCRIBED:
-            for recipient, list_ in by_message.get(_key(event), ()):
+            for recipient, list_ in by_message.get(key_of(event), ()):
                 left[event.facts.account, recipient, event.facts.list or list_].append(known_since(event))
     for event in direct:
         change = event.facts.change
@@ -137,7 +129,7 @@ def _standings(
             standings[person] = merged(standings[person], after) if person in standings else after
 
     for event in effects:
-        for recipient, _ in by_message.get(_key(event), ()):
+        for recipient, _ in by_message.get(key_of(event), ()):
             note((event.facts.account, recipient), event)
     for event in direct:
         if event.facts.change is not None and event.facts.change.recipient is not None:

@@ -19,11 +19,9 @@ from tracker.core.status import Status, fold
 from . import changing, consent, limits
 from .database import Each, Row
 from .effects import recording_effects
-from .rows import agent_digest, encoded_reasons, event_row, status_in, status_row
+from .rows import Key, agent_digest, encoded_reasons, event_row, key_of, status_in, status_row
 
 Steps: TypeAlias = Generator[Each, Sequence[Row], Any]
-Key = tuple[str, str]
-"""A message: account and message id."""
 
 _HITS: Final = frozenset(type_.value for type_ in JUDGED_TYPES)
 
@@ -40,14 +38,15 @@ def recording(events: Iterable[Event]) -> Steps:
     said = yield from _first_reports([event for event in batch if event.facts.type not in _HITS])
     hits = [event for event in batch if event.facts.type in _HITS]
     said = yield from _adding(said)
-    keys = {_key(event) for event in (*said, *hits) if event.facts.message_id}
+    keys = {key_of(event) for event in (*said, *hits) if event.facts.message_id}
     created = yield Each("add_messages", sorted(keys))
-    concerned = yield from consent.concerned(said)
+    known = keys.difference(map(tuple, created))
+    concerned = yield from consent.concerned(said, known)
     states = yield Each("lock_messages", sorted(keys | concerned))
     before = {(state[0], state[1]): status_in(state) for state in states}
     statuses = {(state[0], state[1]): status_in(state) for state in states}
     _fold(statuses, [(event, None) for event in said])
-    standings = yield from recording_effects(said, keys.difference(map(tuple, created)))
+    standings = yield from recording_effects(said, known)
     hits = yield from consent.keeping(hits, statuses)
     new_hits = yield from _adding(hits)
     # Once, and late: a hit that is not kept must not leave its user agent behind, and in two steps the order of the
@@ -57,11 +56,11 @@ def recording(events: Iterable[Event]) -> Steps:
     verdicts = yield from _judging(new_hits)
     _fold(statuses, verdicts)
     refolded = yield from consent.withdrawing(said, standings, statuses)
-    changed = {key for event in (*said, *new_hits) if (key := _key(event)) in statuses} | refolded.keys()
+    changed = {key for event in (*said, *new_hits) if (key := key_of(event)) in statuses} | refolded.keys()
     statuses |= refolded
     yield Each("put_messages", [status_row(statuses[key]) for key in sorted(changed)])
-    known = {key: before[key] for key in before.keys() - set(map(tuple, created))}
-    yield from changing.noting(known, [statuses[key] for key in sorted(changed)], withdrawn=refolded.keys())
+    earlier = {key: status for key, status in before.items() if key in known or key in concerned}
+    yield from changing.noting(earlier, [statuses[key] for key in sorted(changed)], withdrawn=refolded.keys())
 
 
 def _first_reports(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Event]]:
@@ -102,11 +101,7 @@ def _judging(hits: Sequence[Event]) -> Generator[Each, Sequence[Row], list[tuple
 def _fold(statuses: dict[Key, Status], events: Iterable[tuple[Event, Verdict | None]]) -> None:
     by_message: dict[Key, list[tuple[Event, Verdict | None]]] = defaultdict(list)
     for event, verdict in events:
-        by_message[_key(event)].append((event, verdict))
+        by_message[key_of(event)].append((event, verdict))
     for key, of_message in by_message.items():
         if key in statuses:  # an event of no message is folded into none
             fold(statuses[key], of_message)
-
-
-def _key(event: Event) -> Key:
-    return event.facts.account, event.facts.message_id

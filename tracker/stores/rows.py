@@ -28,6 +28,12 @@ from tracker.core.status import Counts, Status
 
 from .database import Row
 
+Key = tuple[str, str]
+"""A message: account and message id."""
+
+Person = tuple[str, str]
+"""Account and recipient."""
+
 
 class _Link(msgspec.Struct):
     index: int
@@ -48,6 +54,11 @@ _UNREGISTERED: Final = (None,) * len(Registration.__struct_fields__)
 def agent_digest(user_agent: str) -> int:
     """The key of a user agent: 64 bits of its digest, as the signed integer that databases have."""
     return int.from_bytes(hashlib.blake2b(user_agent.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def key_of(event: Event) -> Key:
+    """The message that an event is of."""
+    return event.facts.account, event.facts.message_id
 
 
 def event_row(event: Event) -> Row:
