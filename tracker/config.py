@@ -16,6 +16,8 @@ from typing import Any, Final, TypeVar
 
 from .core.addresses import Keep
 from .core.errors import ConfigError
+from .core.networks import NetworkList
+from .core.networks import parse as parse_networks
 from .core.plan import LinkTextRule, PixelPosition
 from .core.tokens import MIN_KEY_BYTES
 from .core.urls import origin, plain_host
@@ -24,6 +26,9 @@ _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", bound=enum.StrEnum)
 
 PREFIX: Final = "TRACKER_"
+
+_MAX_SHOWN_CHARS: Final = 200
+"""Of a value that is not valid. A longer one is not shown with what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Settings:
     store_url: str = field(repr=False)
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     client_ip: Keep
+    networks: NetworkList
     sender_name: str
     excluded_hosts: frozenset[str]
     one_use_links: tuple[str, ...]
@@ -158,6 +164,10 @@ OPTIONS: Final = (
         "comma-separated CIDRs whose `X-Forwarded-For` is believed",
     ),
     Option("CLIENT_IP", _one_of(Keep), "truncated", "`none`, `truncated` (/24, /48) or `full`: what reaches the disk"),
+    Option(
+        "NETWORKS", parse_networks, "",
+        "networks that machines come from, added to the built-in list: text such as `deploy/networks-unverified.txt`",
+    ),
     Option("SENDER_NAME", str.strip, "", "who the mail is from, as the unsubscribe page says it"),
     Option(
         "EXCLUDED_HOSTS", lambda text: frozenset(_words(text, _host)), "",
@@ -224,5 +234,6 @@ def _value(option: Option, environment: Mapping[str, str]) -> Any:
         return option.parse(option.default if text is None else text)
     except (OSError, ValueError) as error:
         reason = str(error) or "is not valid"
-        shown = "" if option.secret or text is None else f" (it is {text!r})"
+        hidden = option.secret or text is None or len(text) > _MAX_SHOWN_CHARS
+        shown = "" if hidden else f" (it is {text!r})"
         raise ConfigError(f"{name}: {reason}{shown}") from None

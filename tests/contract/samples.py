@@ -6,7 +6,7 @@ import itertools
 import os
 from typing import Any
 
-from tracker.core.agents import classify
+from tracker.core.agents import JUDGED_TYPES, ClassifierSettings, arrived_at, judge
 from tracker.core.model import Event, Facts, Registration, uuid7
 from tracker.core.status import Status, whole_fold
 
@@ -15,6 +15,8 @@ NOON = 1_795_435_200_000_000
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"
 PROXY = "Mozilla/5.0 (Windows NT 5.1) (via ggpht.com GoogleImageProxy)"
+
+HITS = frozenset(JUDGED_TYPES)
 
 _sequence = itertools.count()
 
@@ -42,7 +44,10 @@ def registered(
     return event("rewritten", message_id, registration=registration, **more)
 
 
-def folded(*events: Event) -> Status:
+def folded(*events: Event, settings: ClassifierSettings = ClassifierSettings()) -> Status:  # noqa: B008 - immutable
     """The status that ``events``, all of one message, must lead to."""
     facts = events[0].facts
-    return whole_fold(facts.account, facts.message_id, [(each, classify(each.facts)) for each in events])
+    said = whole_fold(facts.account, facts.message_id, [(each, None) for each in events if each.facts.type not in HITS])
+    hits = {each.id: each for each in events if each.facts.type in HITS}.values()
+    verdicts = judge(hits, arrived_at(said.sent_at, said.delivered_at), settings)
+    return whole_fold(facts.account, facts.message_id, [(each, verdicts.get(each.id)) for each in events])

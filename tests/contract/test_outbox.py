@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from databases import Database
-from samples import event, registered
+from samples import AGENT, event, registered
 
 from tracker.stores import Store, outbox
 from tracker.stores.outbox import Failure, Outbox
@@ -25,7 +25,7 @@ def box(store: Store) -> Outbox:
 async def changed(store: Store, message_id: str, *stages: str) -> None:
     """Give a message these stages, one change each."""
     for stage in stages:
-        await store.record([registered(message_id) if stage == "sent" else event(stage, message_id)])
+        await store.record([registered(message_id) if stage == "sent" else event(stage, message_id, user_agent=AGENT)])
 
 
 async def added(box: Outbox, endpoint_id: str = "ep_1", account: str = "default") -> str:

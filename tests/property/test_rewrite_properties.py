@@ -124,7 +124,7 @@ htmls = pieces.map("".join).map(
         "unsubscribe_url }}", "unsubscribe_url }} "
     )
 )
-policies = st.builds(Policy, pixel=st.sampled_from(PixelPosition))
+policies = st.builds(Policy, pixel=st.sampled_from(PixelPosition), honeypot=st.booleans())
 all_tracks = st.builds(Tracks, st.booleans(), st.booleans())
 all_options = st.builds(Options, footer=st.booleans())
 

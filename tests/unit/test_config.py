@@ -13,12 +13,16 @@ import pytest
 from tracker.config import OPTIONS, Settings, is_set, read, unknown_names
 from tracker.core.addresses import Keep
 from tracker.core.errors import ConfigError
+from tracker.core.networks import NetworkList
+from tracker.core.networks import parse as parse_networks
 from tracker.core.plan import LinkTextRule, PixelPosition
 
 KEY, KEY2 = "k" * 32, "l" * 40
+NETWORKS = "# version: 2026-11-23\n192.0.2.0/24 mine any certain"
 DEFAULTS: dict[str, Any] = {
     "data_dir": Path("tracker-data"), "base_url": "http://127.0.0.1:8000", "signing_keys": (), "api_key": "",
     "store_url": "sqlite:///tracker-data/status.db", "trusted_proxies": (), "client_ip": Keep.TRUNCATED,
+    "networks": NetworkList(),
     "sender_name": "", "excluded_hosts": frozenset(), "one_use_links": (), "link_text_urls": LinkTextRule.WARN,
     "transactional_clicks": True, "webhook_private_addresses": False,
     "pixel_position": PixelPosition.BOTTOM, "spool_max_bytes": 1 << 30, "drain_s": 1.0,
@@ -37,6 +41,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("STORE_URL", "sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
     ("TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,127.0.0.1", ("10.0.0.0/8", "2001:db8::/32", "127.0.0.1/32")),
     ("CLIENT_IP", "none", Keep.NONE),
+    ("NETWORKS", NETWORKS, parse_networks(NETWORKS)),
     ("SENDER_NAME", "  Café & Söhne ", "Café & Söhne"),
     ("EXCLUDED_HOSTS", "Shop.example, *.Other.example", frozenset({"shop.example", "*.other.example"})),
     ("ONE_USE_LINKS", "/Reset, magic=", ("/reset", "magic=")),
@@ -62,7 +67,8 @@ BAD = [
     ("SIGNING_KEYS", "changeme"), ("SIGNING_KEYS", f"{KEY},short"), ("SIGNING_KEYS", ","), ("API_KEY", "two words"),
     ("API_KEY", "schlüssel"), ("STORE_URL", "mysql://x"), ("STORE_URL", "sqlite:///"), ("STORE_URL", "status.db"),
     ("TRUSTED_PROXIES", "localhost"), ("TRUSTED_PROXIES", "10.0.0.1/8"), ("TRUSTED_PROXIES", "10.0.0.0/99"),
-    ("CLIENT_IP", "hashed"), ("CLIENT_IP", "FULL"), ("EXCLUDED_HOSTS", "https://shop.example"),
+    ("CLIENT_IP", "hashed"), ("CLIENT_IP", "FULL"), ("NETWORKS", "192.0.2.0/24 mine any certain"),
+    ("NETWORKS", NETWORKS + "\n192.0.2.1/24 x any certain"), ("NETWORKS", "# comment"), ("EXCLUDED_HOSTS", "https://shop.example"),
     ("EXCLUDED_HOSTS", "shop.*"), ("LINK_TEXT_URLS", "ignore"), ("TRANSACTIONAL_CLICKS", "maybe"),
     ("PIXEL_POSITION", "middle"), ("SPOOL_MAX_BYTES", "1GB"), ("SPOOL_MAX_BYTES", "1"), ("SPOOL_MAX_BYTES", "-1"),
     ("SPOOL_MAX_BYTES", "٣٣٣٣٣٣٣٣"), ("DRAIN_S", "soon"), ("DRAIN_S", "-1"), ("DRAIN_S", "nan"), ("DRAIN_S", "inf"),
@@ -111,6 +117,14 @@ def test_a_bad_value_is_named_in_one_line(name: str, text: str) -> None:
     assert "\n" not in message
     secret = next(option.secret for option in OPTIONS if option.name == name)
     assert (repr(text) in message) == (not secret)
+
+
+def test_a_long_value_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "networks"
+    file.write_text("# version: 2026-11-23\n" + "192.0.2.0/24 mine any certain\n" * 100 + "192.0.2.0/24 mine any\n")
+    with pytest.raises(ConfigError) as caught:
+        read({"TRACKER_NETWORKS_FILE": str(file)})
+    assert str(caught.value) == "TRACKER_NETWORKS: line 102: a range is written CIDR NAME SCOPE CERTAINTY"
 
 
 def test_a_file_that_cannot_be_read_or_holds_nothing(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from .agents import ClassifierSettings
 from .errors import InvalidRequest
 from .model import Consent, MessageClass
 from .plan import Footer, LinkTextRule, PixelPosition, Policy, Tracks
@@ -77,6 +78,7 @@ class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     postal_address: _Lines = ""
     """The sender's, in the footer: some laws ask for it."""
     unknown_consent: UnknownConsent = UnknownConsent()
+    classifier: ClassifierSettings = ClassifierSettings()
     retention_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
     """A message whose last event is older is deleted, with its events. None: kept for good."""
 
@@ -91,6 +93,7 @@ class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             text_links=self.text_part,
             sender_name=self.sender_name,
             postal_address=self.postal_address,
+            honeypot=self.classifier.honeypot,
         )
 
     def tracks(
@@ -207,6 +210,7 @@ class Directory:
     ) -> None:
         self.accounts = {account.name: account for account in accounts}
         self._keys = {key.digest: key for key in keys if key.account in self.accounts}
+        self._keys_by_id = {key.id: key for key in self._keys.values()}
         self._hooks = {hook.digest: hook for hook in hooks if hook.account in self.accounts}
         self._settings = dict(settings or {})
         self._defaults = defaults or AccountSettings()
@@ -236,6 +240,10 @@ class Directory:
     def key(self, secret: str) -> ApiKey | None:
         """The API key that is ``secret``."""
         return _found(self._keys, digest(secret))
+
+    def key_by_id(self, id_: str) -> ApiKey | None:
+        """The API key with this id, where it is in force."""
+        return self._keys_by_id.get(id_)
 
     def hook(self, provider: str, secret: str) -> Hook | None:
         """The hook of ``provider`` whose URL has ``secret`` in it."""

@@ -30,6 +30,8 @@ class Slot(enum.Enum):
     UNSUBSCRIBE = enum.auto()
     PIXEL = enum.auto()
     TOP_PIXEL = enum.auto()
+    HIDDEN = enum.auto()
+    """A link that no person sees; where one stands already, only its URL."""
     HTML_FOOTER = enum.auto()
     TEXT_FOOTER = enum.auto()
     LITERAL = enum.auto()

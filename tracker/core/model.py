@@ -143,6 +143,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     reported_id: str | None = None
     """The reporter's own id of the event: within an account, one event for each reporter and id."""
     change: RecipientChange | None = None
+    honeypot: bool = False
+    """The hidden link, which no person sees, was followed."""
 
 
 class Event(msgspec.Struct, frozen=True):

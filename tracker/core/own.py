@@ -52,6 +52,11 @@ class OwnLinks:
         match = self._link.fullmatch(url.strip())
         return self._verify(match) if match else None
 
+    def hidden(self, url: str) -> Token | None:
+        """What a link of ours that no person sees says; None for any other URL."""
+        ours = self.read(url)
+        return ours if ours and ours.honeypot else None
+
     def tokens(self, body: str) -> list[Token]:
         """What every link of ours in ``body`` says, wherever it stands."""
         if self._host not in body:

@@ -75,6 +75,8 @@ class Policy:
     sender_name: str = ""
     postal_address: str = ""
     """The sender's, in the footer; lines end with a line feed."""
+    honeypot: bool = False
+    """Whether a body with tracked links gets a hidden one, which no person sees, to catch machines with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +110,17 @@ class Planner:
     def html(self, html: str, page: html_body.Page) -> Plan:
         """The plan of an HTML body. Call it before `text`: a link that opts out here is left there too."""
         self._body = html
-        links = [self._html_link(link) for link in page.links]
+        shown = [link for link in page.links if not (self._resent and self._own.hidden(link.href))]
+        links = [self._html_link(link) for link in shown]
         edits = self._link_edits(links)
         if self._wants_footer(edits):
             edits.append(Edit(page.body_end, page.body_end, Slot.HTML_FOOTER, literal=_newline(html)))
+        edits += self._hidden_links(page, edits)
         edits += self._pixels(html, page)
         if any(edit.slot in _MARKS for edit in edits):
             # Only a body that shows it was rewritten loses our attribute: the next time it is known by that.
             edits += [Edit(*link.own_opt_out, Slot.LITERAL) for link in page.links if link.own_opt_out]
-        return Plan(
-            html, in_order(edits), tuple(links), tuple(self._link_warnings(zip(page.links, links, strict=True)))
-        )
+        return Plan(html, in_order(edits), tuple(links), tuple(self._link_warnings(zip(shown, links, strict=True))))
 
     def text(self, text: str) -> Plan:
         """The plan of a text body."""
@@ -139,7 +141,7 @@ class Planner:
 
     def html_again(self, html: str, page: html_body.Page) -> Plan:
         """The plan of an HTML body that was rewritten for this very message before: nothing changes."""
-        links = (self._link_again("html", link.href) for link in page.links)
+        links = (self._link_again("html", link.href) for link in page.links if not self._own.hidden(link.href))
         return replace(placeholders(html), links=tuple(links), warnings=(_AGAIN,))
 
     def text_again(self, text: str) -> Plan:
@@ -229,6 +231,18 @@ class Planner:
             return found
         literal = escape(ours.destination).replace(" ", "&#32;") if part == "html" else ours.destination
         return msgspec.structs.replace(found, edit=Edit(*span, Slot.LITERAL, literal=literal))
+
+    def _hidden_links(self, page: html_body.Page, edits: Iterable[Edit]) -> Iterator[Edit]:
+        """The link that no person sees; in a mail that is sent again, another URL for the one that is there."""
+        links = page.links if self._resent else ()
+        spans = [link.value for link in links if link.value and self._own.hidden(link.href)]
+        first = next((edit for edit in edits if edit.slot is Slot.CLICK), None)
+        if first and self._policy.honeypot:
+            for span in spans or [html_body.Span(page.body_end, page.body_end)]:
+                yield Edit(*span, Slot.HIDDEN, first.link, first.packed)
+        else:
+            # Not where it led: the next rewriting would take it for a link that people see.
+            yield from (Edit(*span, Slot.LITERAL, literal="#") for span in spans)
 
     def _wants_footer(self, edits: Iterable[Edit]) -> bool:
         return self._options.footer and not any(edit.slot is Slot.UNSUBSCRIBE for edit in edits)

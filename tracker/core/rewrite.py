@@ -26,6 +26,7 @@ GMAIL_LIMIT_BYTES: Final = 102_400
 """Gmail hides what comes after about 102 kB of HTML: the footer and a pixel at the bottom among it."""
 
 _PIXEL = '<img src="{}" width="1" height="1" alt="" role="presentation" style="display:block;border:0">'
+_HIDDEN = '<a href="{}" style="display:none" aria-hidden="true" tabindex="-1" rel="nofollow"></a>'
 _FAILED = Notice("rewrite_failed", "this part could not be rewritten: it is as it was, but for its placeholders")
 
 
@@ -185,6 +186,9 @@ class _Urls:
                 return _PIXEL.format(self.open)
             case Slot.TOP_PIXEL:
                 return _PIXEL.format(f"{self._origin}/o/{self.tokens.open(1)}.gif")
+            case Slot.HIDDEN:
+                url = f"{self._origin}/c/{self.tokens.click(edit.link, edit.packed, honeypot=True)}"
+                return url if edit.start < edit.end else _HIDDEN.format(url)
             case Slot.HTML_FOOTER:
                 return edit.literal + self._footer.html(self.unsubscribe) + edit.literal
             case Slot.TEXT_FOOTER:

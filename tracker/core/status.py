@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from .devices import device_of
 from .model import Actor, Consent, Event, EventType, Registration, Verdict
 
 
@@ -88,6 +89,8 @@ class Status(msgspec.Struct):
     clicks: Counts = msgspec.field(default_factory=Counts)
     links: dict[tuple[int, str], Counts] = msgspec.field(default_factory=dict)
     """Clicks by link: number and destination."""
+    devices: dict[str, int] = msgspec.field(default_factory=dict)
+    """What people opened and clicked on, as `device_of` has it, and how often."""
 
     @property
     def rewritten_at(self) -> int | None:
@@ -102,30 +105,35 @@ class Status(msgspec.Struct):
     @property
     def stage(self) -> Stage:
         """The highest stage reached."""
-        return next(stage for stage, reached in _REACHED if reached(self))
+        if self.complained_at is not None:
+            return Stage.SPAM
+        if self.unsubscribed_at is not None:
+            return Stage.UNSUBSCRIBED
+        if self.replied_at is not None:
+            return Stage.REPLIED
+        return self._stage_without_reply
+
+    @property
+    def _stage_without_reply(self) -> Stage:
+        if self.first_clicked_at is not None:
+            return Stage.CLICKED
+        if self.first_opened_at is not None:
+            return Stage.OPENED
+        if self.failed is not None:
+            return Stage.FAILED
+        return Stage.SENT if self.delivered_at is None else Stage.DELIVERED
 
     @property
     def label(self) -> str | None:
         """The label in a lead's activity."""
-        return next(LABELS[stage] for stage, reached in _REACHED if stage in LABELS and reached(self))
+        stage = self.stage
+        return LABELS[self._stage_without_reply if stage is Stage.REPLIED else stage]
 
     @property
     def last_action(self) -> str:
         """The stage as reports name it."""
         return self.stage.name.capitalize()
 
-
-_REACHED: Final[tuple[tuple[Stage, Callable[[Status], bool]], ...]] = (
-    (Stage.SPAM, lambda status: status.complained_at is not None),
-    (Stage.UNSUBSCRIBED, lambda status: status.unsubscribed_at is not None),
-    (Stage.REPLIED, lambda status: status.replied_at is not None),
-    (Stage.CLICKED, lambda status: status.first_clicked_at is not None),
-    (Stage.OPENED, lambda status: status.first_opened_at is not None),
-    (Stage.FAILED, lambda status: status.failed is not None),
-    (Stage.DELIVERED, lambda status: status.delivered_at is not None),
-    (Stage.SENT, lambda status: True),
-)
-"""The highest first."""
 
 # Looked up for every event: on the enumeration itself that takes ten times as long.
 _OPENED: Final = EventType.OPENED.value
@@ -153,6 +161,9 @@ def whole_fold(account: str, message_id: str, events: Iterable[tuple[Event, Verd
 
 
 def _fold_hit(status: Status, event: Event, actor: Actor) -> None:
+    if actor is _HUMAN:
+        device = device_of(event.facts.user_agent or "")
+        status.devices[device] = status.devices.get(device, 0) + event.count
     if event.facts.type == _OPENED:
         status.opens.add(actor, event.count)
         if actor is not _MACHINE:

@@ -13,10 +13,10 @@ from typing import Final
 from tracker.core.agents import classify
 from tracker.core.model import Actor, Consent, Event, EventType, RecipientChange
 from tracker.core.recipients import Standing
-from tracker.core.status import Status, whole_fold
+from tracker.core.status import Status
 
 from .database import Each, Row
-from .rows import Key, Person, change_in, judged_event, key_of, registration_in, standing_in
+from .rows import Key, Person, change_in, key_of, registration_in, standing_in
 
 _OPENED: Final = EventType.OPENED.value
 _REWRITTEN: Final = EventType.REWRITTEN.value
@@ -80,11 +80,11 @@ def keeping(hits: Sequence[Event], statuses: Mapping[Key, Status]) -> Generator[
 
 def withdrawing(
     said: Sequence[Event], told: Mapping[Person, Standing], statuses: Mapping[Key, Status]
-) -> Generator[Each, Sequence[Row], dict[Key, Status]]:
+) -> Generator[Each, Sequence[Row], set[Key]]:
     """Removes what was kept of hits that came after their person's withdrawal, in a batch before this one.
 
     ``told`` is what ``said`` says of persons. Of what was kept, only a denial in ``said`` can take something back, or
-    an event that tells whose message it is. Returns the statuses of the messages that lost a hit.
+    an event that tells whose message it is. Returns the messages that lost a hit.
     """
     assigned = {key_of(event) for event in said if event.facts.type == _REWRITTEN or _denies(event.facts.change)}
     candidates = {
@@ -108,10 +108,7 @@ def withdrawing(
     yield Each("remove_verdicts", ids)
     yield Each("remove_events", ids)
     yield from _counting(gone)
-    keys = sorted({(status.account, status.message_id) for _, status, *_ in gone})
-    rows = yield Each("events_of_messages", keys)
-    judged = [judged_event(row) for row in rows]
-    return {key: whole_fold(*key, [each for each in judged if key_of(each[0]) == key]) for key in keys}
+    return {(status.account, status.message_id) for _, status, *_ in gone}
 
 
 def _counting(gone: Sequence[tuple[bytes, Status, str, Actor, int]]) -> Generator[Each, Sequence[Row], None]:

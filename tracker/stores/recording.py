@@ -8,22 +8,20 @@ and one with the recipient's withdrawal, the later one sees what the earlier one
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-from tracker.core.agents import JUDGED_TYPES, classify
-from tracker.core.model import Event, Verdict
+from tracker.core.model import Event
 from tracker.core.status import Status, fold
 
 from . import changing, consent, limits
+from .counting import counting
 from .database import Each, Row
 from .effects import recording_effects
-from .rows import Key, agent_digest, encoded_reasons, event_row, key_of, status_in, status_row
+from .judging import HITS, classifiers, judging, rejudging
+from .rows import Key, agent_digest, event_row, key_of, status_in, status_row
 
 Steps: TypeAlias = Generator[Each, Sequence[Row], Any]
-
-_HITS: Final = frozenset(type_.value for type_ in JUDGED_TYPES)
 
 
 def recording(events: Iterable[Event]) -> Steps:
@@ -35,8 +33,8 @@ def recording(events: Iterable[Event]) -> Steps:
     batch = [by_id[event_id] for event_id in sorted(by_id)]
     limits.check(batch)
     yield from consent.locking(batch)
-    said = yield from _first_reports([event for event in batch if event.facts.type not in _HITS])
-    hits = [event for event in batch if event.facts.type in _HITS]
+    said = yield from _first_reports([event for event in batch if event.facts.type not in HITS])
+    hits = [event for event in batch if event.facts.type in HITS]
     said = yield from _adding(said)
     keys = {key_of(event) for event in (*said, *hits) if event.facts.message_id}
     created = yield Each("add_messages", sorted(keys))
@@ -45,7 +43,7 @@ def recording(events: Iterable[Event]) -> Steps:
     states = yield Each("lock_messages", sorted(keys | concerned))
     before = {(state[0], state[1]): status_in(state) for state in states}
     statuses = {(state[0], state[1]): status_in(state) for state in states}
-    _fold(statuses, [(event, None) for event in said])
+    _fold(statuses, said)
     standings = yield from recording_effects(said, known)
     hits = yield from consent.keeping(hits, statuses)
     new_hits = yield from _adding(hits)
@@ -53,14 +51,17 @@ def recording(events: Iterable[Event]) -> Steps:
     # keys would not hold.
     agents = {agent for event in (*said, *new_hits) if (agent := event.facts.user_agent) is not None}
     yield Each("add_user_agents", sorted((agent_digest(agent), agent) for agent in agents))
-    verdicts = yield from _judging(new_hits)
-    _fold(statuses, verdicts)
-    refolded = yield from consent.withdrawing(said, standings, statuses)
-    changed = {key for event in (*said, *new_hits) if (key := key_of(event)) in statuses} | refolded.keys()
+    refolded = yield from judging(new_hits, before, statuses)
     statuses |= refolded
-    yield Each("put_messages", [status_row(statuses[key]) for key in sorted(changed)])
+    withdrawn = yield from consent.withdrawing(said, standings, statuses)
+    known_settings = yield from classifiers(withdrawn)
+    statuses |= yield from rejudging(withdrawn, statuses, known_settings)
+    events_of = {key_of(event) for event in (*said, *new_hits)}
+    changed = [statuses[key] for key in sorted((events_of & statuses.keys()) | refolded.keys() | withdrawn)]
+    yield Each("put_messages", [status_row(status) for status in changed])
+    yield from counting(before, changed)
     earlier = {key: status for key, status in before.items() if key in known or key in concerned}
-    yield from changing.noting(earlier, [statuses[key] for key in sorted(changed)], withdrawn=refolded.keys())
+    yield from changing.noting(earlier, changed, withdrawn=withdrawn)
 
 
 def _first_reports(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Event]]:
@@ -85,23 +86,7 @@ def _adding(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Even
     return [by_id[row[0]] for row in added]
 
 
-def _judging(hits: Sequence[Event]) -> Generator[Each, Sequence[Row], list[tuple[Event, Verdict | None]]]:
-    judged = [(event, classify(event.facts)) for event in hits]
-    yield Each(
-        "add_verdicts",
-        [
-            (event.id, verdict.actor, encoded_reasons(verdict.reasons), verdict.rule_version)
-            for event, verdict in judged
-            if verdict is not None
-        ],
-    )
-    return judged
-
-
-def _fold(statuses: dict[Key, Status], events: Iterable[tuple[Event, Verdict | None]]) -> None:
-    by_message: dict[Key, list[tuple[Event, Verdict | None]]] = defaultdict(list)
-    for event, verdict in events:
-        by_message[key_of(event)].append((event, verdict))
-    for key, of_message in by_message.items():
-        if key in statuses:  # an event of no message is folded into none
-            fold(statuses[key], of_message)
+def _fold(statuses: dict[Key, Status], events: Iterable[Event]) -> None:
+    for event in events:
+        if key_of(event) in statuses:  # an event of no message is folded into none
+            fold(statuses[key_of(event)], [(event, None)])

@@ -43,9 +43,10 @@ class _Link(msgspec.Struct):
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_links: Final = msgspec.json.Decoder(list[_Link]).decode
+_decode_devices: Final = msgspec.json.Decoder(dict[str, int]).decode
 _decode_reasons: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_changes: Final = msgspec.json.Decoder(tuple[tuple[int, Consent], ...]).decode
-_decode_detail: Final = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
+_decode_detail: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 _UNREGISTERED: Final = (None,) * len(Registration.__struct_fields__)
 
@@ -93,7 +94,8 @@ def event_row(event: Event) -> Row:
 def judged_event(row: Row) -> tuple[Event, Verdict | None]:
     """The event of a row of ``events`` that has the user agent in full, and its verdict's columns at the end."""
     detail = row[18]
-    facts = Facts(*(*row[6:18], registration_in(detail), delivery_in(detail), *row[19:22], change_in(detail)))
+    said = (registration_in(detail), delivery_in(detail), *row[19:22], change_in(detail), _honeypot_in(detail))
+    facts = Facts(*(*row[6:18], *said))
     actor, reasons, rule_version = row[22:25]
     verdict = None if actor is None else Verdict(Actor(actor), _decode_reasons(reasons), rule_version)
     return Event(*(*row[:6], facts)), verdict
@@ -106,7 +108,7 @@ def _detail(facts: Facts) -> str | None:
         return _encode({"delivery": msgspec.structs.asdict(facts.delivery)}).decode()
     if facts.change is not None:
         return _encode({"change": msgspec.structs.asdict(facts.change)}).decode()
-    return None
+    return '{"honeypot":true}' if facts.honeypot else None
 
 
 def registration_in(detail: str | None) -> Registration | None:
@@ -132,10 +134,19 @@ def change_in(detail: str | None) -> RecipientChange | None:
     return msgspec.convert([fields.get(name) for name in RecipientChange.__struct_fields__], RecipientChange)
 
 
+def _honeypot_in(detail: str | None) -> bool:
+    return detail is not None and "honeypot" in _decode_detail(detail)
+
+
 @lru_cache(maxsize=256)
 def encoded_reasons(reasons: tuple[str, ...]) -> str:
     """The ``reasons`` of a verdict as JSON."""
     return _encode(reasons).decode()
+
+
+def verdict_row(event_id: bytes, verdict: Verdict) -> Row:
+    """The row of ``verdicts``."""
+    return (event_id, verdict.actor, encoded_reasons(verdict.reasons), verdict.rule_version)
 
 
 def status_row(status: Status) -> Row:
@@ -161,6 +172,7 @@ def status_row(status: Status) -> Row:
         *msgspec.structs.astuple(status.opens),
         *msgspec.structs.astuple(status.clicks),
         _encode([_Link(*link, clicks) for link, clicks in status.links.items()]).decode(),
+        _encode(status.devices).decode(),
         int(stage),
         stage.name.lower(),
         status.label,
@@ -169,7 +181,7 @@ def status_row(status: Status) -> Row:
 
 
 def status_in(row: Row) -> Status:
-    """The state in the columns of a row of ``messages`` up to and with ``links``."""
+    """The state in the columns of a row of ``messages`` up to and with ``devices``."""
     recipient, batch, list_name, message_class, opens, clicks, *more = row[2:10]
     rewritten_at, rewritten_id, failed_at, failed_id = row[10:14]
     registration = None
@@ -186,6 +198,7 @@ def status_in(row: Row) -> Status:
         Counts(*row[25:28]),
         Counts(*row[28:31]),
         {(link.index, link.url): link.clicks for link in _decode_links(row[31])},
+        _decode_devices(row[32]),
     )
     return Status(*fields)
 

@@ -90,7 +90,7 @@ class Store:
         """The status of one message, or None where nothing is known of it."""
         if not (is_key(account) and is_key(message_id)):
             return None
-        rows = await self.database.read(Once("message", (account, message_id)))
+        rows = await self.database.read(Each("messages", [(account, message_id)]))
         return status_in(rows[0]) if rows else None
 
     async def owners(self, account: str, message_ids: Sequence[str]) -> dict[str, Owner]:

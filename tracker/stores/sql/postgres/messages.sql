@@ -34,9 +34,25 @@ SELECT * FROM unnest(
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 
--- name: add_verdicts
+-- name: put_verdicts
 INSERT INTO tracker.verdicts (event_id, actor, reasons, rule_version)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $4::smallint[])
+ON CONFLICT (event_id) DO UPDATE SET
+    actor = excluded.actor, reasons = excluded.reasons, rule_version = excluded.rule_version
+
+-- name: settings_of_accounts
+SELECT account, document FROM tracker.account_settings WHERE account = ANY ($1::text[])
+
+-- name: earlier_hits_near
+SELECT
+    e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
+    e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[]) AS k (account, message_id, first, last)
+JOIN tracker.events AS e
+    ON e.account = k.account AND e.message_id = k.message_id AND e.occurred_at BETWEEN k.first AND k.last
+JOIN tracker.verdicts AS v ON v.event_id = e.id
+LEFT JOIN tracker.user_agents AS a ON a.digest = e.user_agent
 
 -- name: add_messages
 -- The keys that come back are those of messages that were not known yet.
@@ -52,21 +68,21 @@ SELECT
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links
+    clicks_machine, links, devices
 FROM tracker.messages AS m
 JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
 ORDER BY account, message_id
 FOR NO KEY UPDATE OF m
 
--- name: message
+-- name: messages
 SELECT
     account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links
+    clicks_machine, links, devices
 FROM tracker.messages
-WHERE account = $1 AND message_id = $2
+JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
 
 -- name: owners
 SELECT message_id, recipient, batch
@@ -106,6 +122,7 @@ UPDATE tracker.messages AS m SET
     clicks_proxy = n.clicks_proxy,
     clicks_machine = n.clicks_machine,
     links = n.links,
+    devices = n.devices,
     stage_rank = n.stage_rank,
     stage = n.stage,
     label = n.label,
@@ -118,13 +135,13 @@ FROM unnest(
     $15::text[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
     $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[], $24::timestamptz[],
     $25::timestamptz[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[],
-    $32::jsonb[], $33::smallint[], $34::text[], $35::text[], $36::text[]
+    $32::jsonb[], $33::jsonb[], $34::smallint[], $35::text[], $36::text[], $37::text[]
 ) AS n (
     account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links, stage_rank, stage, label, last_action
+    clicks_machine, links, devices, stage_rank, stage, label, last_action
 )
 WHERE m.account = n.account AND m.message_id = n.message_id
 

@@ -13,8 +13,23 @@ INSERT INTO events (
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 
--- name: add_verdicts
+-- name: put_verdicts
 INSERT INTO verdicts (event_id, actor, reasons, rule_version) VALUES (?, ?, ?, ?)
+ON CONFLICT (event_id) DO UPDATE SET
+    actor = excluded.actor, reasons = excluded.reasons, rule_version = excluded.rule_version
+
+-- name: settings_of_accounts
+SELECT account, document FROM account_settings WHERE account = ?
+
+-- name: earlier_hits_near
+SELECT
+    e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
+    e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
+FROM events AS e
+JOIN verdicts AS v ON v.event_id = e.id
+LEFT JOIN user_agents AS a ON a.digest = e.user_agent
+WHERE e.account = ? AND e.message_id = ? AND e.occurred_at BETWEEN ? AND ?
 
 -- name: add_messages
 -- The keys that come back are those of messages that were not known yet.
@@ -27,17 +42,17 @@ SELECT
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links
+    clicks_machine, links, devices
 FROM messages
 WHERE account = ? AND message_id = ?
 
--- name: message
+-- name: messages
 SELECT
     account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links
+    clicks_machine, links, devices
 FROM messages
 WHERE account = ? AND message_id = ?
 
@@ -76,10 +91,11 @@ UPDATE messages SET
     clicks_proxy = ?30,
     clicks_machine = ?31,
     links = ?32,
-    stage_rank = ?33,
-    stage = ?34,
-    label = ?35,
-    last_action = ?36,
+    devices = ?33,
+    stage_rank = ?34,
+    stage = ?35,
+    label = ?36,
+    last_action = ?37,
     updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER),
     version = version + 1
 WHERE account = ?1 AND message_id = ?2

@@ -1,0 +1,89 @@
+"""What is known of batches: their counts, and which messages are in them.
+
+Owns these questions to the database. Must not change anything, nor say what the counts mean: that is `core.report`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from tracker.core.batches import Key
+from tracker.core.status import Status
+
+from .database import Database, Each, Once
+from .limits import is_key
+from .rows import status_in
+
+_LAST_US: Final = 253_402_300_799_999_999
+"""After everything."""
+
+_LAST_CHARACTER: Final = "\U0010ffff"
+
+
+class BatchCounts(NamedTuple):
+    """The counts of one batch."""
+
+    batch: str
+    created_at: int
+    """When the store first had a message of it: microseconds since the epoch."""
+    counts: Counter[Key]
+    withdrawn: dict[tuple[str, str], int]
+    """Hits of people who withdrew their consent, by event type and actor."""
+
+
+class Batches:
+    """The batches in ``database``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def counts(self, account: str, batches: Sequence[str]) -> dict[str, BatchCounts]:
+        """The counts of those of ``batches`` that are known, by name. Takes as long for a batch of any size."""
+        keys = sorted((account, batch) for batch in set(batches) if is_key(batch))
+        named = await self._database.read(Each("batches_named", keys))
+        found = {batch: BatchCounts(batch, created_at, Counter(), {}) for batch, created_at in named}
+        for batch, measure, key, count in await self._database.read(Each("batch_counts", keys)):
+            if batch in found:
+                found[batch].counts[Key(measure, key)] = count
+        for batch, type_, actor, count in await self._database.read(Each("anonymous_hits", keys)):
+            if batch in found:
+                found[batch].withdrawn[type_, actor] = count
+        return found
+
+    async def page(
+        self, account: str, *, after: tuple[int, str] | None = None, limit: int = 50
+    ) -> list[tuple[str, int]]:
+        """Batches and when the store first had a message of them, the newest first.
+
+        ``after`` is the time and the name of the last one of the page before.
+        """
+        created_at, batch = after or (_LAST_US, "")
+        rows = await self._database.read(Once("batches_before", (account, created_at, batch, limit)))
+        return [(name, at) for name, at in rows]
+
+    async def messages(self, account: str, batch: str, *, after: str = "", limit: int = 100) -> list[Status]:
+        """The messages of a batch whose ids come after ``after``, in the order of their ids."""
+        return await self._statuses("messages_of_batch", account, batch, after, limit)
+
+    async def of_recipient(self, account: str, recipient: str, *, after: str = "", limit: int = 100) -> list[Status]:
+        """The messages to a recipient, in the same way."""
+        return await self._statuses("messages_of_recipient", account, recipient, after, limit)
+
+    async def matching(self, account: str, prefix: str, *, after: str = "", limit: int = 100) -> list[Status]:
+        """The messages whose ids begin with ``prefix``, in the same way."""
+        if not (is_key(prefix) and is_key(after)):
+            return []
+        bounds = (account, after, prefix, prefix + _LAST_CHARACTER, limit)
+        return await self._read(account, Once("messages_between", bounds))
+
+    async def _statuses(self, query: str, account: str, value: str, after: str, limit: int) -> list[Status]:
+        if not (is_key(value) and is_key(after)):
+            return []
+        return await self._read(account, Once(query, (account, value, after, limit)))
+
+    async def _read(self, account: str, step: Once) -> list[Status]:
+        ids = await self._database.read(step)
+        rows = await self._database.read(Each("messages", [(account, row[0]) for row in ids]))
+        return sorted(map(status_in, rows), key=lambda status: status.message_id)

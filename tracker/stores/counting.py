@@ -1,0 +1,75 @@
+"""Keeps the counts of batches in step with the statuses of their messages, whatever changes these.
+
+Owns how many different keys a batch may have. What a message counts for is `core.batches`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from tracker.core.batches import MAX_KEYS, OPEN_KEYED, OTHER, Measure, counted
+from tracker.core.batches import Key as BatchKey
+from tracker.core.status import Status
+
+from .database import Each, Row
+from .rows import Key
+
+_Place: TypeAlias = tuple[str, str, str, str]
+"""Account, batch, measure, key."""
+
+KEYS: Final = "keys"
+"""The measure that counts the keys of another one, which is its key."""
+
+
+def counting(before: Mapping[Key, Status], after: Iterable[Status]) -> Generator[Each, Sequence[Row], None]:
+    """Adds to the counts of batches what the statuses ``after`` count for more than those ``before`` did."""
+    counts: Counter[_Place] = Counter()
+    for status in after:
+        _add_difference(counts, before.get((status.account, status.message_id)), status)
+    yield Each("add_batches", sorted({place[:2] for place in counts if place[2] == Measure.MESSAGES}))
+    counts = yield from _bounded(counts)
+    yield Each("add_batch_counts", sorted((*place, count) for place, count in counts.items() if count))
+
+
+def _add_difference(counts: Counter[_Place], before: Status | None, after: Status) -> None:
+    old, new = counted(before) if before else {}, counted(after)
+    old_batch, new_batch = _batch(before), _batch(after)
+    if old_batch == new_batch:
+        changed = {key: new.get(key, 0) - old.get(key, 0) for key in old.keys() | new.keys()}
+        _add(counts, after.account, new_batch, changed)
+    else:
+        _add(counts, after.account, old_batch, {key: -count for key, count in old.items()})
+        _add(counts, after.account, new_batch, new)
+
+
+def _add(counts: Counter[_Place], account: str, batch: str | None, added: Mapping[BatchKey, int]) -> None:
+    for (measure, key), count in added.items():
+        if count and batch is not None:
+            counts[account, batch, measure, key] += count
+
+
+def _batch(status: Status | None) -> str | None:
+    return status.registration.batch if status is not None and status.registration is not None else None
+
+
+def _bounded(counts: Counter[_Place]) -> Generator[Each, Sequence[Row], Counter[_Place]]:
+    """``counts`` with those together that have no row of their own, and get none any more.
+
+    A row is never removed, so what was once counted together always is.
+    """
+    keyed = [place for place in counts if place[2] in OPEN_KEYED and place[3] != OTHER]
+    known = {tuple(row) for row in (yield Each("known_batch_counts", sorted(keyed)))}
+    new: dict[tuple[str, str, str], list[_Place]] = defaultdict(list)
+    for place in sorted(set(keyed) - known):
+        new[place[:3]].append(place)
+    sizes = yield Each("sizes_of_batch_counts", sorted((*group[:2], KEYS, group[2]) for group in new))
+    size = {(account, batch, measure): count for account, batch, measure, count in sizes}
+    for group, places in new.items():
+        room = max(0, MAX_KEYS - size.get(group, 0))
+        for place in places[room:]:
+            counts[(*group, OTHER)] += counts.pop(place)
+        if places[:room]:
+            counts[(*group[:2], KEYS, group[2])] += len(places[:room])
+    return counts

@@ -1,0 +1,159 @@
+"""Gives hits their verdicts, and earlier hits another one where a later one tells more about them.
+
+Owns which hits have to be looked at again. What a verdict is, is `core.agents`. Messages are locked by then, so that of
+two batches the later one sees the hits of both.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from tracker.core.agents import JUDGED_TYPES, REACH_US, ClassifierSettings, arrived_at, differ, judge
+from tracker.core.model import Event, EventType, Verdict
+from tracker.core.status import Status, fold, whole_fold
+
+from .database import Each, Row
+from .rows import Key, judged_event, key_of, verdict_row
+
+HITS: Final = frozenset(type_.value for type_ in JUDGED_TYPES)
+
+_Judged = tuple[Event, Verdict | None]
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    """As much of an account's settings as concerns verdicts."""
+
+    classifier: ClassifierSettings = ClassifierSettings()
+
+
+_decode_settings: Final = msgspec.json.Decoder(_Settings).decode
+
+
+class Classifiers:
+    """What counts as a sign of a machine, for each account that was asked about."""
+
+    def __init__(self, documents: Iterable[Row]) -> None:
+        self._of = {account: _decode_settings(document).classifier for account, document in documents}
+
+    def judge(self, hits: Iterable[Event], status: Status) -> dict[bytes, Verdict]:
+        """The verdicts on ``hits``, all of them of one message, which is at ``status`` but for them."""
+        settings = self._of.get(status.account) or ClassifierSettings()
+        return judge(hits, arrived_at(status.sent_at, status.delivered_at), settings)
+
+
+def classifiers(keys: Iterable[Key]) -> Generator[Each, Sequence[Row], Classifiers]:
+    """Those in force for the accounts of these messages."""
+    return Classifiers((yield Each("settings_of_accounts", sorted({key[:1] for key in keys}))))
+
+
+def judging(
+    new: Sequence[Event], before: Mapping[Key, Status], statuses: Mapping[Key, Status]
+) -> Generator[Each, Sequence[Row], dict[Key, Status]]:
+    """Folds the hits ``new``, which are stored, into ``statuses``.
+
+    Returns the statuses of the messages whose earlier hits got another verdict by that, or by a report of when the mail
+    arrived: since what was folded in can't be taken out again, these are folded from all of their events.
+    """
+    by_message: dict[Key, list[Event]] = defaultdict(list)
+    for event in new:
+        by_message[key_of(event)].append(event)
+    again = {key for key, status in before.items() if _has_hits(status) and _arrived(status) != _arrived(statuses[key])}
+    known = yield from classifiers(by_message.keys() | again)
+    near = yield from _with_earlier(before, {key: hits for key, hits in by_message.items() if key not in again})
+    fresh: list[_Judged] = []
+    for key, judged in near.items():
+        verdicts = known.judge((event for event, _ in judged), statuses[key])
+        if differ(_touched(judged, by_message[key]), verdicts):
+            again.add(key)
+        else:
+            fresh += [(event, verdicts[event.id]) for event in by_message[key]]
+    yield from _putting({event.id: verdict for event, verdict in fresh if verdict is not None})
+    _fold(statuses, fresh)
+    return (yield from rejudging(again, statuses, known))
+
+
+def rejudging(
+    keys: Iterable[Key], statuses: Mapping[Key, Status], known: Classifiers
+) -> Generator[Each, Sequence[Row], dict[Key, Status]]:
+    """Judges all hits of the messages anew; returns the statuses that come of it, from all of their events.
+
+    Of ``statuses`` only matters when the mail arrived.
+    """
+    keys = sorted(keys)
+    events: dict[Key, list[_Judged]] = {key: [] for key in keys}
+    for row in (yield Each("events_of_messages", keys)):
+        event, verdict = judged_event(row)
+        events[key_of(event)].append((event, verdict))
+    changed: dict[bytes, Verdict] = {}
+    after = {}
+    for key, judged in events.items():
+        verdicts = known.judge((event for event, _ in judged if event.facts.type in HITS), statuses[key])
+        changed |= {event.id: verdicts[event.id] for event, old in judged if old != verdicts.get(event.id)}
+        after[key] = whole_fold(*key, [(event, verdicts.get(event.id)) for event, _ in judged])
+    yield from _putting(changed)
+    return after
+
+
+def _putting(verdicts: Mapping[bytes, Verdict]) -> Generator[Each, Sequence[Row], None]:
+    yield Each("put_verdicts", [verdict_row(id_, verdicts[id_]) for id_ in sorted(verdicts)])
+
+
+def _with_earlier(
+    before: Mapping[Key, Status], new: Mapping[Key, Sequence[Event]]
+) -> Generator[Each, Sequence[Row], dict[Key, list[_Judged]]]:
+    """``new`` with the earlier hits that it takes to judge them, and these."""
+    near: dict[Key, list[_Judged]] = {key: [(event, None) for event in hits] for key, hits in new.items()}
+    spans = [(*key, *_span(hits)) for key, hits in new.items() if _may_matter(before[key], hits)]
+    for row in (yield Each("earlier_hits_near", sorted(spans))):
+        event, verdict = judged_event(row)
+        near[key_of(event)].append((event, verdict))
+    return near
+
+
+def _may_matter(before: Status, new: Sequence[Event]) -> bool:
+    """Whether hits that were judged earlier may have a part in the verdicts on ``new``, or get another one by them.
+
+    Only bursts connect one hit with another, and there is none without two clicks, or one on the hidden link.
+    """
+    if any(msgspec.structs.astuple(before.clicks)):
+        return True
+    clicks = [event.facts for event in new if event.facts.type == EventType.CLICKED]
+    return _has_hits(before) and (len({facts.url for facts in clicks}) > 1 or any(facts.honeypot for facts in clicks))
+
+
+def _span(hits: Sequence[Event]) -> tuple[int, int]:
+    """From when to when there may be hits that have a part in the verdict on one that these have a part in."""
+    times = [event.occurred_at for event in hits]
+    return min(times) - 2 * REACH_US, max(times) + 2 * REACH_US
+
+
+def _touched(hits: Sequence[_Judged], new: Sequence[Event]) -> dict[bytes, Verdict | None]:
+    """Those of ``hits`` that were judged before and that ``new`` may have a part in the verdict on.
+
+    The others are there for the sake of these: not all that has a part in the verdicts on them is.
+    """
+    times, ids = sorted(event.occurred_at for event in new), {event.id for event in new}
+    touched = {}
+    for event, verdict in hits:
+        next_ = bisect_left(times, event.occurred_at - REACH_US)
+        if event.id not in ids and next_ < len(times) and times[next_] <= event.occurred_at + REACH_US:
+            touched[event.id] = verdict
+    return touched
+
+
+def _arrived(status: Status) -> int | None:
+    return arrived_at(status.sent_at, status.delivered_at)
+
+
+def _has_hits(status: Status) -> bool:
+    return any((*msgspec.structs.astuple(status.opens), *msgspec.structs.astuple(status.clicks)))
+
+
+def _fold(statuses: Mapping[Key, Status], events: Iterable[_Judged]) -> None:
+    for event, verdict in events:
+        fold(statuses[key_of(event)], [(event, verdict)])
