@@ -101,8 +101,8 @@ async def check(
             status = folded(*mine, settings=classifier) if mine else None
             assert await store.status(account, message_id) == status
             for key, count in counted(status).items() if status else ():
-                batch = status.registration.batch if status and status.registration else ""
-                counts[batch or "", *key] += count
+                name = status.registration.batch if status and status.registration else ""
+                counts[name or "", *key] += count
         stored_counts = await Batches(store.database).counts(account, ["b-1", "b-2"])
         assert counts == {
             (name, *key): count
