@@ -123,7 +123,7 @@ def test_settings_are_set_and_reset(tmp_path: Path) -> None:
     changed = settings_of(
         tracker, "set", "track.opens=false", "link_params.utm_source=crm=1", "link_params.a.b=", "retention_days=400",
         "excluded_hosts=a.example, *.b.example", "one_use_links=", "footer=never", "unknown_consent.clicks=denied",
-        "sender_name=Söhne & Co", "text_part=No",
+        "sender_name=Söhne & Co", "text_part=No", "classifier.bursts=no", "classifier.quick_open_s=2.5",
     )  # fmt: skip
     assert changed == before | {
         "track": {"opens": False, "clicks": True},
@@ -134,6 +134,7 @@ def test_settings_are_set_and_reset(tmp_path: Path) -> None:
         "unknown_consent": {"opens": "granted", "clicks": "denied"},
         "sender_name": "Söhne & Co",
         "text_part": False,
+        "classifier": before["classifier"] | {"bursts": False, "quick_open_s": 2.5},
     }
     again = settings_of(tracker, "set", "track.clicks=false", "retention_days=none", "link_params.utm_source=x")
     assert again == changed | {
@@ -154,7 +155,7 @@ def test_settings_are_set_and_reset(tmp_path: Path) -> None:
 def test_wrong_settings_are_named_and_none_is_set(tracker: Tracker) -> None:
     wrong = tracker(
         "settings", "set", "nope=1", "track=true", "track.opens=maybe", "link_params=a", "retention_days=1.5",
-        "footer=sideways", "track.nope=1", "text_part", "link_params.=x", "=1", "text_part=false", "a.b.c=1",
+        "classifier.quick_open_s=-1", "footer=sideways", "track.nope=1", "text_part", "link_params.=x", "=1", "text_part=false", "a.b.c=1",
         code=2,
     )  # fmt: skip
     assert wrong.stderr.decode().splitlines() == [
@@ -163,6 +164,7 @@ def test_wrong_settings_are_named_and_none_is_set(tracker: Tracker) -> None:
         "tracker: track.opens: must be true or false",
         "tracker: link_params: has parts: write link_params.PART=VALUE",
         "tracker: retention_days: must be a whole number, or none",
+        "tracker: classifier.quick_open_s: must be a number",
         "tracker: footer: must be one of auto, never",
         "tracker: track.nope: is not a setting",
         "tracker: text_part: has no value: write NAME=VALUE",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,8 +24,8 @@ from tracker.core.urls import origin
 from tracker.directory import new_hook, new_key
 from tracker.reporters.providers import PROVIDERS
 from tracker.stores.accounts import Accounts
-from tracker.web.app import check_places, open_store
 
+from .opening import opened_store
 from .terminal import FAILED, WRONG_ARGUMENTS, as_time, print_json, print_rows, read_settings, say, warn
 
 Commands = argparse._SubParsersAction  # argparse has no public name for what add_subparsers returns
@@ -38,14 +37,8 @@ _Row = Mapping[str, str | Sequence[str] | None]
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Accounts]:
     """The accounts in the store that ``settings`` name. Raises `ConfigError` and `StoreUnavailable`."""
-    check_places(settings)
-    os.umask(0o077)  # the embedded store, should it be made now, is for the owner only
-    store = open_store(settings)
-    try:
-        await store.open()
+    async with opened_store(settings) as store:
         yield Accounts(store.database)
-    finally:
-        await store.close()
 
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -145,6 +146,9 @@ def _value(name: str, text: str, kind: types.Type) -> Any:
                 return None
             value = int(text) if is_number else None
             fault = "must be a whole number" + (", or none" if isinstance(kind, types.UnionType) else "")
+        case types.FloatType():
+            value = float(text) if re.fullmatch(r"\d{1,18}(\.\d{1,18})?", text, re.ASCII) else None
+            fault = "must be a number"
         case types.EnumType(choices):
             names = [str(choice.value) for choice in choices]
             value = text if text in names else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,9 +17,9 @@ from urllib.parse import urlsplit
 from tracker.core.webhooks import SECRET_BYTES, check_url, new_secret
 from tracker.stores.accounts import Accounts
 from tracker.stores.outbox import DeadLetter, EndpointState, Outbox
-from tracker.web.app import check_places, open_store
 
 from .accounts import Commands, account_name, add_account_option
+from .opening import opened_store
 from .terminal import FAILED, WRONG_ARGUMENTS, as_time, print_json, print_rows, read_settings, say, warn
 
 ROTATION_S: Final = 24 * 60 * 60
@@ -76,15 +75,8 @@ def _sequence(text: str) -> int:
 
 @asynccontextmanager
 async def _opened() -> AsyncIterator[tuple[Outbox, Accounts]]:
-    settings = read_settings()
-    check_places(settings)
-    os.umask(0o077)  # the embedded store, should it be made now, is for the owner only
-    store = open_store(settings)
-    try:
-        await store.open()
+    async with opened_store() as store:
         yield Outbox(store.database), Accounts(store.database)
-    finally:
-        await store.close()
 
 
 def _shown_url(url: str) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from tracker import __version__
 from tracker.core.accounts import AccountSettings
+from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES
 from tracker.reporters.providers import PROVIDERS
 
 from .answers import (
@@ -25,7 +26,8 @@ from .answers import (
     ReportAnswer,
     RewriteAnswer,
 )
-from .problems import MEDIA_TYPE
+from .batch_answers import BatchAnswer, BatchesAnswer, BatchMessagesAnswer, ComparisonAnswer
+from .openapi_parts import REF, accepted, body, call, content, public
 from .reported import EventsRequest, RecipientQuery, RecipientUpdate
 from .requests import BatchRequest, RewriteRequest
 
@@ -44,9 +46,12 @@ _SHAPES: Final = (
     AcceptedAnswer,
     ReportAnswer,
     RecipientAnswer,
+    BatchAnswer,
+    BatchesAnswer,
+    BatchMessagesAnswer,
+    ComparisonAnswer,
     Problem,
 )
-_REF: Final = "#/components/schemas/{name}"
 
 _MESSAGE_ID: Final = {"name": "message_id", "in": "path", "required": True, "schema": {"type": "string"}}
 _TOKEN: Final = {"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -62,73 +67,41 @@ _AFTER_CHANGE: Final = {
     "description": "the `next` of the page before; without it, from the beginning",
     "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"},
 }
+_BATCH: Final = {
+    "name": "batch",
+    "in": "path",
+    "required": True,
+    "description": "its name, percent-encoded: a slash is `%2F`",
+    "schema": {"type": "string"},
+}
+_AFTER_TEXT: Final = {**_AFTER, "schema": {"type": "string"}}
 _LIMIT: Final = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000}}
 
 
-def _content(*shapes: type, media_type: str = "application/json") -> dict[str, Any]:
-    refs = [{"$ref": _REF.format(name=shape.__name__)} for shape in shapes]
-    return {media_type: {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
-
-
-def _problems(*statuses: int) -> dict[str, Any]:
-    meanings = {
-        401: "no valid key",
-        403: "the key lacks the scope for this",
-        404: "no such message, or not yet in the store",
-        409: "message_conflict: the message_id is registered for another recipient or batch; "
-        "recipient_suppressed: the recipient must not be written to",
-        413: "too large",
-        415: "a compressed body",
-        422: "not valid",
-        503: "the disk or the store is away; try again",
-    }
-    content = _content(Problem, media_type=MEDIA_TYPE)
-    return {str(status): {"description": meanings[status], "content": content} for status in statuses}
-
-
-def _call(summary: str, answer: dict[str, Any], *errors: int, **more: Any) -> dict[str, Any]:
-    responses = {"200": {"description": "done", "content": answer}, **_problems(401, 403, *errors)}
-    return {"summary": summary, "security": [{"key": []}], "responses": responses, **more}
-
-
-def _body(shape: type) -> dict[str, Any]:
-    return {"required": True, "content": _content(shape)}
-
-
-def _accepted(call: dict[str, Any]) -> dict[str, Any]:
-    """``call``, with 202 in place of 200."""
-    return {**call, "responses": {"202" if status == "200" else status: a for status, a in call["responses"].items()}}
-
-
-def _public(summary: str, responses: dict[int, str], *parameters: Any) -> dict[str, Any]:
-    described = {str(status): {"description": text} for status, text in responses.items()}
-    return {"summary": summary, "security": [], "parameters": list(parameters), "responses": described}
-
-
 def _api_paths() -> dict[str, Any]:
-    lines = _content(RewriteAnswer, BatchErrorAnswer, media_type="application/x-ndjson")
+    lines = content(RewriteAnswer, BatchErrorAnswer, media_type="application/x-ndjson")
     return {
         "/v1/rewrite": {
-            "post": _call(
+            "post": call(
                 "Rewrite one message for one recipient; answered when its registration is on disk",
-                _content(RewriteAnswer), 409, 413, 415, 422, 503,
-                requestBody=_body(RewriteRequest),
+                content(RewriteAnswer), 409, 413, 415, 422, 503,
+                requestBody=body(RewriteRequest),
             )
         },
         "/v1/rewrite/batch": {
-            "post": _call(
+            "post": call(
                 "Rewrite one template for many recipients: a line of JSON for each, as it is made",
                 lines, 413, 415, 422,
-                requestBody=_body(BatchRequest),
+                requestBody=body(BatchRequest),
             )
         },
         "/v1/messages/{message_id}": {
-            "get": _call("The status of a message", _content(MessageAnswer), 404, 503, parameters=[_MESSAGE_ID])
+            "get": call("The status of a message", content(MessageAnswer), 404, 503, parameters=[_MESSAGE_ID])
         },
         "/v1/messages/{message_id}/events": {
-            "get": _call(
+            "get": call(
                 "The events of a message: the facts, and beside each who acted and why we think so",
-                _content(EventsAnswer), 404, 422, 503,
+                content(EventsAnswer), 404, 422, 503,
                 parameters=[_MESSAGE_ID, _AFTER],
             )
         },
@@ -141,27 +114,27 @@ def _report_paths() -> dict[str, Any]:
     report = {"required": True, "content": {"message/rfc822": raw, "application/octet-stream": raw}}
     hook = {"name": "hook", "in": "path", "required": True, "schema": {"type": "string"}}
     provider = {**hook, "name": "provider", "schema": {"enum": sorted(PROVIDERS)}}
-    hooked = _call(
+    hooked = call(
         "A provider's webhook; the hook is a secret, and what is posted there has to be signed as the provider signs",
-        _content(ReportAnswer), 404, 413, 415, 422, 503,
+        content(ReportAnswer), 404, 413, 415, 422, 503,
         parameters=[provider, hook],
         requestBody={"required": True, "content": {"application/json": {"schema": {}}}},
     )  # fmt: skip
     return {
         "/v1/events": {
-            "post": _accepted(
-                _call(
+            "post": accepted(
+                call(
                     "What the mailer knows of messages; all of it is on disk when this is answered, or none",
-                    _content(AcceptedAnswer), 413, 415, 422, 503,
-                    requestBody=_body(EventsRequest),
+                    content(AcceptedAnswer), 413, 415, 422, 503,
+                    requestBody=body(EventsRequest),
                 )
             )
         },
         "/v1/events/report": {
-            "post": _accepted(
-                _call(
+            "post": accepted(
+                call(
                     "A bounce or a feedback report (RFC 3464, RFC 5965), as it came; an unrecognised one is kept",
-                    _content(ReportAnswer), 413, 415, 422, 503,
+                    content(ReportAnswer), 413, 415, 422, 503,
                     requestBody=report,
                 )
             )
@@ -172,34 +145,71 @@ def _report_paths() -> dict[str, Any]:
 
 def _recipient_paths() -> dict[str, Any]:
     """Recipients, settings, and the feed of changes."""
-    change = _call(
+    change = call(
         "Change a recipient's consent, or lift what stands against writing to them (an operator, with a reason)",
-        _content(RecipientAnswer), 413, 415, 422, 503,
-        requestBody=_body(RecipientUpdate),
+        content(RecipientAnswer), 413, 415, 422, 503,
+        requestBody=body(RecipientUpdate),
     )  # fmt: skip
-    change["responses"]["202"] = {"description": "on disk, in force soon", "content": _content(AcceptedAnswer)}
+    change["responses"]["202"] = {"description": "on disk, in force soon", "content": content(AcceptedAnswer)}
     return {
         "/v1/recipients": {"put": change},
         "/v1/recipients/lookup": {
-            "post": _call(
-                "What is known of a recipient", _content(RecipientAnswer), 413, 415, 422, 503,
-                requestBody=_body(RecipientQuery),
+            "post": call(
+                "What is known of a recipient", content(RecipientAnswer), 413, 415, 422, 503,
+                requestBody=body(RecipientQuery),
             )
         },
         "/v1/settings": {
-            "get": _call("The account's settings", _content(AccountSettings)),
-            "put": _call(
+            "get": call("The account's settings", content(AccountSettings)),
+            "put": call(
                 "Replace the account's settings; what is left out goes back to its default",
-                _content(AccountSettings), 413, 415, 422, 503,
-                requestBody=_body(AccountSettings),
+                content(AccountSettings), 413, 415, 422, 503,
+                requestBody=body(AccountSettings),
             ),
         },
         "/v1/changes": {
-            "get": _call(
+            "get": call(
                 "The changes of messages' stages, corrections included, in an order that leaves none out",
-                _content(ChangesAnswer), 422, 503,
+                content(ChangesAnswer), 422, 503,
                 parameters=[_AFTER_CHANGE, _LIMIT],
             )
+        },
+    }  # fmt: skip
+
+
+def _batch_paths() -> dict[str, Any]:
+    """What batches come to."""
+    names = {"type": "array", "minItems": 1, "maxItems": MAX_BATCHES, "uniqueItems": True, "items": {"type": "string"}}
+    one = {"name": "batch", "in": "query", "required": True, "explode": True, "schema": names}
+    several = {**one, "schema": {**names, "minItems": MIN_BATCHES}}
+    table = {"text/csv": {"schema": {"type": "string"}}}
+    return {
+        "/v1/batches": {
+            "get": call(
+                "The batches, the newest first", content(BatchesAnswer), 422, 503, parameters=[_AFTER_TEXT, _LIMIT]
+            )
+        },
+        "/v1/batches/{batch}": {
+            "get": call("What a batch comes to", content(BatchAnswer), 404, 503, parameters=[_BATCH])
+        },
+        "/v1/batches/{batch}/messages": {
+            "get": call(
+                "The messages of a batch, by their ids", content(BatchMessagesAnswer), 404, 422, 503,
+                parameters=[_BATCH, _AFTER_TEXT, _LIMIT],
+            )
+        },
+        "/v1/batches/{batch}/messages.csv": {
+            "get": call("All messages of a batch, as CSV", table, 404, 503, parameters=[_BATCH])
+        },
+        "/v1/reports": {
+            "get": call(
+                "Batches compared: each of them after the first against the first",
+                content(ComparisonAnswer), 404, 422, 503,
+                parameters=[several],
+            )
+        },
+        "/v1/reports.csv": {
+            "get": call("The rates of batches, as CSV", table, 404, 422, 503, parameters=[one])
         },
     }  # fmt: skip
 
@@ -207,44 +217,44 @@ def _recipient_paths() -> dict[str, Any]:
 def _open_paths() -> dict[str, Any]:
     """What needs no key."""
     return {
-        "/o/{token}.gif": {"get": _public("The open pixel", {200: "a GIF, whatever the token"}, _TOKEN)},
+        "/o/{token}.gif": {"get": public("The open pixel", {200: "a GIF, whatever the token"}, _TOKEN)},
         "/c/{token}": {
-            "get": _public("A tracked link", {302: "to the destination", 404: "the link is incomplete"}, _TOKEN)
+            "get": public("A tracked link", {302: "to the destination", 404: "the link is incomplete"}, _TOKEN)
         },
         "/u/{token}": {
-            "get": _public(
+            "get": public(
                 "The unsubscribe form, which changes nothing", {200: "the form", 404: "the link is incomplete"}, _TOKEN
             ),
-            "post": _public(
+            "post": public(
                 "Unsubscribe, at once (RFC 8058)",
                 {200: "unsubscribed", 404: "the link is incomplete", 503: "not stored; try again"}, _TOKEN,
             ),
         },
         "/u/{token}/stop-tracking": {
-            "get": _public("The same form", {200: "the form", 404: "the link is incomplete"}, _TOKEN),
-            "post": _public(
+            "get": public("The same form", {200: "the form", 404: "the link is incomplete"}, _TOKEN),
+            "post": public(
                 "Keep the mail, stop the tracking",
                 {200: "stopped", 404: "the link is incomplete", 503: "not stored; try again"}, _TOKEN,
             ),
         },
-        "/healthz": {"get": _public("The process is alive", {200: "alive"})},
-        "/readyz": {"get": _public("The service can take traffic", {200: "ready", 503: "not ready, and why"})},
-        "/metrics": {"get": _public("Prometheus metrics", {200: "the metrics"})},
-        "/robots.txt": {"get": _public("For search engines: nothing here is for them", {200: "the rules"})},
-        "/openapi.json": {"get": _public("This document", {200: "OpenAPI 3.1"})},
+        "/healthz": {"get": public("The process is alive", {200: "alive"})},
+        "/readyz": {"get": public("The service can take traffic", {200: "ready", 503: "not ready, and why"})},
+        "/metrics": {"get": public("Prometheus metrics", {200: "the metrics"})},
+        "/robots.txt": {"get": public("For search engines: nothing here is for them", {200: "the rules"})},
+        "/openapi.json": {"get": public("This document", {200: "OpenAPI 3.1"})},
     }  # fmt: skip
 
 
 @cache
 def document() -> dict[str, Any]:
     """The document, as a JSON object."""
-    _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=_REF)
+    _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=REF)
     for shape in (RewriteRequest, BatchRequest):
         schemas[shape.__name__]["anyOf"] = [_needs("html"), _needs("text")]
     return {
         "openapi": "3.1.0",
         "info": {"title": "tracker", "version": __version__},
-        "paths": {**_api_paths(), **_report_paths(), **_recipient_paths(), **_open_paths()},
+        "paths": {**_api_paths(), **_report_paths(), **_recipient_paths(), **_batch_paths(), **_open_paths()},
         "components": {
             "schemas": _ecmascript(schemas),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},

@@ -1,0 +1,196 @@
+"""Batches and what they come to: lists, reports, comparisons and the messages in them, as JSON and as CSV.
+
+Owns the paging, and how batches are chosen. Must not change anything.
+"""
+
+from __future__ import annotations
+
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+from urllib.parse import unquote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope as RequestScope
+
+from tracker.core.accounts import Scope
+from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES, compare
+from tracker.core.errors import InvalidRequest
+from tracker.core.figures import BatchReport, Rate
+from tracker.core.report import report
+from tracker.core.status import Counts, Status
+from tracker.stores.batches import Batches
+from tracker.stores.limits import MAX_TIME, is_key
+
+from .answering import json_response, message_answer, moment
+from .answers import MessageAnswer
+from .batch_answers import (
+    BatchesAnswer,
+    BatchMessagesAnswer,
+    ListedBatch,
+    batch_answer,
+    comparison_answer,
+)
+from .callers import Callers
+from .csv_export import Cell, csv_response
+from .problems import NotFound
+from .requests import number
+
+PER_PAGE: Final = 100
+MOST_PER_PAGE: Final = 1000
+ROWS_AT_ONCE: Final = 500
+"""So few that nobody else waits for long while they are written."""
+
+_FLAT: Final = [name for name in MessageAnswer.__struct_fields__ if name not in ("opens", "clicks", "links")]
+_HITS: Final = [f"{kind}_{actor}" for kind in ("opens", "clicks") for actor in Counts.__struct_fields__]
+MESSAGE_COLUMNS: Final = (*_FLAT, *_HITS)
+RATE_COLUMNS: Final = ("batch", "created_at", "metric", *Rate.__struct_fields__)
+
+
+class _EncodedRoute(Route):
+    """A route that is found by the path as it was sent: in a parameter, a slash is ``%2F``."""
+
+    def matches(self, scope: RequestScope) -> tuple[Match, RequestScope]:
+        match, child = super().matches({**scope, "path": scope["raw_path"].decode("latin-1")})
+        if match is not Match.NONE:
+            child["path_params"] = {name: unquote(value) for name, value in child["path_params"].items()}
+        return match, child
+
+
+class BatchesApi:
+    """``/v1/batches/...`` and ``/v1/reports``."""
+
+    def __init__(self, callers: Callers, batches: Batches) -> None:
+        self._callers = callers
+        self._batches = batches
+
+    def routes(self) -> list[Route]:
+        """Where these are."""
+        return [
+            Route("/v1/batches", self.list_batches),
+            _EncodedRoute("/v1/batches/{batch}", self.batch),
+            _EncodedRoute("/v1/batches/{batch}/messages", self.messages),
+            _EncodedRoute("/v1/batches/{batch}/messages.csv", self.messages_csv),
+            Route("/v1/reports", self.comparison),
+            Route("/v1/reports.csv", self.rates_csv),
+        ]
+
+    async def list_batches(self, request: Request) -> Response:
+        """The batches of the account, the newest first, a page at a time."""
+        account = self._callers.account(request, Scope.READ)
+        after = _batch_cursor(request.query_params.getlist("after"))
+        limit = _limit(request)
+        page = await self._batches.page(account, after=after, limit=limit)
+        next_ = _as_cursor(page[-1]) if len(page) == limit else None
+        return json_response(BatchesAnswer([ListedBatch(batch, moment(at)) for batch, at in page], next_))
+
+    async def batch(self, request: Request) -> Response:
+        """The report on one batch."""
+        account = self._callers.account(request, Scope.READ)
+        (found,) = await reports_on(self._batches, account, [request.path_params["batch"]])
+        return json_response(batch_answer(found))
+
+    async def comparison(self, request: Request) -> Response:
+        """Several batches, each of them after the first against the first."""
+        account = self._callers.account(request, Scope.READ)
+        chosen = chosen_batches(request.query_params.getlist("batch"), MIN_BATCHES)
+        found = await reports_on(self._batches, account, chosen)
+        return json_response(comparison_answer(found, compare(found, time.time_ns() // 1000)))
+
+    async def rates_csv(self, request: Request) -> Response:
+        """The rates of batches, a row for each."""
+        account = self._callers.account(request, Scope.READ)
+        found = await reports_on(self._batches, account, chosen_batches(request.query_params.getlist("batch"), 1))
+
+        async def pages() -> AsyncIterator[list[list[Cell]]]:
+            for one in found:
+                head = [one.batch, moment(one.created_at)]
+                yield [[*head, metric, *msgspec.structs.astuple(rate)] for metric, rate in one.rates.items()]
+
+        return csv_response("reports.csv", RATE_COLUMNS, pages())
+
+    async def messages(self, request: Request) -> Response:
+        """The messages of a batch, by their ids, a page at a time."""
+        account = self._callers.account(request, Scope.READ)
+        after = _message_cursor(request.query_params.getlist("after"))
+        limit = _limit(request)
+        page = await self._messages(account, request.path_params["batch"], after, limit)
+        next_ = page[-1].message_id if len(page) == limit else None
+        return json_response(BatchMessagesAnswer([message_answer(status) for status in page], next_))
+
+    async def messages_csv(self, request: Request) -> Response:
+        """All the messages of a batch, by their ids."""
+        account, batch = self._callers.account(request, Scope.READ), request.path_params["batch"]
+        first = await self._messages(account, batch, "", ROWS_AT_ONCE)
+
+        async def pages() -> AsyncIterator[list[list[Cell]]]:
+            page = first
+            while page:
+                yield [_row(message_answer(status)) for status in page]
+                page = await self._batches.messages(account, batch, after=page[-1].message_id, limit=ROWS_AT_ONCE)
+
+        return csv_response(f"{batch}.csv", MESSAGE_COLUMNS, pages())
+
+    async def _messages(self, account: str, batch: str, after: str, limit: int) -> Sequence[Status]:
+        """A page of the messages of a batch. Raises `NotFound`."""
+        page = await self._batches.messages(account, batch, after=after, limit=limit)
+        if not page:
+            await reports_on(self._batches, account, [batch])
+        return page
+
+
+def chosen_batches(names: Sequence[str], least: int) -> Sequence[str]:
+    """``names`` of batches, if they are as many as can be compared. Raises `InvalidRequest`."""
+    if not least <= len(names) <= MAX_BATCHES:
+        raise InvalidRequest([("batch", f"must be given {least} to {MAX_BATCHES} times, once for each batch")])
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequest([("batch", f"names {twice!r} more than once")])
+    return names
+
+
+async def reports_on(batches: Batches, account: str, names: Sequence[str]) -> list[BatchReport]:
+    """The reports on the batches called ``names``, in that order. Raises `NotFound`."""
+    found = await batches.counts(account, names)
+    if unknown := [repr(name) for name in names if name not in found]:
+        raise NotFound(f"no such batch, or not yet: {', '.join(unknown)}")
+    return [report(*found[name]) for name in names]
+
+
+def _limit(request: Request) -> int:
+    return number("limit", request.query_params.getlist("limit"), 1, MOST_PER_PAGE, PER_PAGE)
+
+
+def _row(message: MessageAnswer) -> list[Cell]:
+    flat = [getattr(message, name) for name in _FLAT]
+    return [*flat, *msgspec.structs.astuple(message.opens), *msgspec.structs.astuple(message.clicks)]
+
+
+def _as_cursor(last: tuple[str, int]) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(last)).decode().rstrip("=")
+
+
+def _batch_cursor(values: Sequence[str]) -> tuple[int, str] | None:
+    """The time and the name of the batch in ``?after=``. Raises `InvalidRequest`."""
+    if not values:
+        return None
+    try:
+        text = urlsafe_b64decode(values[0].encode("ascii") + b"=" * (-len(values[0]) % 4))
+        batch, created_at = msgspec.json.decode(text, type=tuple[str, int])
+        if is_key(batch) and 0 <= created_at <= MAX_TIME:
+            return created_at, batch
+    except ValueError:  # and so are all that these raise
+        pass
+    raise InvalidRequest([("after", "must be the next of the page before")])
+
+
+def _message_cursor(values: Sequence[str]) -> str:
+    """The message id in ``?after=``; nothing where it is not given. Raises `InvalidRequest`."""
+    after = values[0] if values else ""
+    if not is_key(after):
+        raise InvalidRequest([("after", "must be the id of a message")])
+    return after
