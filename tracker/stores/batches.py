@@ -65,25 +65,26 @@ class Batches:
 
     async def messages(self, account: str, batch: str, *, after: str = "", limit: int = 100) -> list[Status]:
         """The messages of a batch whose ids come after ``after``, in the order of their ids."""
-        return await self._statuses("messages_of_batch", account, batch, after, limit)
+        return await self._messages("messages_of_batch", (account, batch), after, limit)
 
     async def of_recipient(self, account: str, recipient: str, *, after: str = "", limit: int = 100) -> list[Status]:
         """The messages to a recipient, in the same way."""
-        return await self._statuses("messages_of_recipient", account, recipient, after, limit)
+        return await self._messages("messages_of_recipient", (account, recipient), after, limit)
 
     async def matching(self, account: str, prefix: str, *, after: str = "", limit: int = 100) -> list[Status]:
         """The messages whose ids begin with ``prefix``, in the same way."""
-        if not (is_key(prefix) and is_key(after)):
-            return []
-        bounds = (account, after, prefix, prefix + _LAST_CHARACTER, limit)
-        return await self._read(account, Once("messages_between", bounds))
+        return await self._messages("messages_between", (account, prefix, prefix + _LAST_CHARACTER), after, limit)
 
-    async def _statuses(self, query: str, account: str, value: str, after: str, limit: int) -> list[Status]:
-        if not (is_key(value) and is_key(after)):
-            return []
-        return await self._read(account, Once(query, (account, value, after, limit)))
-
-    async def _read(self, account: str, step: Once) -> list[Status]:
-        ids = await self._database.read(step)
-        rows = await self._database.read(Each("messages", [(account, row[0]) for row in ids]))
-        return sorted(map(status_in, rows), key=lambda status: status.message_id)
+    async def _messages(self, query: str, bounds: tuple[str, ...], after: str, limit: int) -> list[Status]:
+        """As many as ``limit``, unless there are no more: some may be deleted between the two queries."""
+        found: list[Status] = []
+        if not (is_key(after) and all(map(is_key, bounds))):
+            return found
+        while True:
+            wanted = limit - len(found)
+            ids = await self._database.read(Once(query, (*bounds, after, wanted)))
+            rows = await self._database.read(Each("messages", [(bounds[0], row[0]) for row in ids]))
+            found += sorted(map(status_in, rows), key=lambda status: status.message_id)
+            if len(ids) < wanted or len(found) == limit:
+                return found
+            after = ids[-1][0]

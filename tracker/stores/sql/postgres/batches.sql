@@ -62,7 +62,7 @@ LIMIT $4
 -- name: messages_between
 SELECT message_id
 FROM tracker.messages
-WHERE account = $1 AND message_id > $2 AND message_id >= $3 AND message_id < $4
+WHERE account = $1 AND message_id >= $2 AND message_id < $3 AND message_id > $4
 ORDER BY message_id
 LIMIT $5
 

@@ -50,7 +50,7 @@ LIMIT ?
 -- name: messages_between
 SELECT message_id
 FROM messages
-WHERE account = ? AND message_id > ? AND message_id >= ? AND message_id < ?
+WHERE account = ? AND message_id >= ? AND message_id < ? AND message_id > ?
 ORDER BY message_id
 LIMIT ?
 
