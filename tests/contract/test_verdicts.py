@@ -27,10 +27,10 @@ SECOND = 1_000_000
 CLASSIFIERS = (
     ClassifierSettings(),
     ClassifierSettings(quick_open_s=30, quick_click_s=10),
-    ClassifierSettings(probable_networks=False),
+    ClassifierSettings(probable_networks=False, burst_s=2),
     ClassifierSettings(bursts=False, quick_click_s=10),
 )
-moments = st.sampled_from([-140, -75, -70, -60, -30, -10, -6, -5, -3, 0, 2, 5, 8, 10, 15, 60, 70, 75, 140]).map(
+moments = st.sampled_from([-250, -180, -120, -70, -60, -30, -10, -6, -5, -3, 0, 2, 5, 8, 10, 15, 60, 70, 120, 250]).map(
     lambda seconds: NOON + seconds * SECOND
 )
 hits = {
@@ -43,7 +43,7 @@ clicks = st.builds(
     event,
     st.just("clicked"),
     link=st.just(0),
-    url=st.sampled_from(["https://a/", "https://b/", "https://c/"]),
+    url=st.sampled_from(["https://a/", "https://b/", "https://c/", "https://d/", "https://e/"]),
     honeypot=st.sampled_from([False] * 9 + [True]),
     **hits,
 )

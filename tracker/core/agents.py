@@ -69,11 +69,13 @@ _OPENED: Final = EventType.OPENED.value
 _Seconds = Annotated[float, Meta(ge=0, le=600)]
 
 
-class ClassifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClassifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an account lets count as a sign of a machine, beyond what is certain."""
 
     bursts: bool = True
     """Whether several destinations of one message within seconds make a machine."""
+    burst_s: Annotated[float, Meta(gt=0, le=5)] = 5
+    """Within how many seconds two destinations from one source do. 1 spares most people who open links in tabs."""
     probable_networks: bool = True
     """Whether a hit from a network that is probably a filter's makes one, within ten minutes of the mail's arrival."""
     quick_open_s: _Seconds = 0
@@ -102,7 +104,7 @@ def judge(hits: Iterable[Event], arrived: int | None, settings: ClassifierSettin
     hits = list(hits)
     verdicts = {event.id: _timed(event, arrived, settings) for event in hits}
     if settings.bursts:
-        for id_, reason in found_in(hits).items():
+        for id_, reason in found_in(hits, round(settings.burst_s * _SECOND_US)).items():
             if verdicts[id_].actor is Actor.HUMAN:
                 verdicts[id_] = Verdict(Actor.MACHINE, (reason,), RULE_VERSION)
     return verdicts

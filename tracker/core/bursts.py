@@ -16,11 +16,15 @@ _SECOND_US: Final = 1_000_000
 
 SOURCE_WINDOW_US: Final = 5 * _SECOND_US
 SOURCE_DESTINATIONS: Final = 2
-"""So many destinations within `SOURCE_WINDOW_US` from one source are a burst."""
+"""So many destinations within `SOURCE_WINDOW_US`, or less where an account says so, from one source are a burst."""
 
 ANY_WINDOW_US: Final = 10 * _SECOND_US
 ANY_DESTINATIONS: Final = 3
 """So many within `ANY_WINDOW_US` from any source are one, too: filters come from several addresses."""
+
+SWEEP_WINDOW_US: Final = 120 * _SECOND_US
+SWEEP_DESTINATIONS: Final = 5
+"""And so many within `SWEEP_WINDOW_US` from one: slow filters wait between their clicks."""
 
 HONEYPOT_US: Final = 10 * _SECOND_US
 """A click this near to one on the hidden link is the same machine's."""
@@ -32,21 +36,24 @@ the bursts seen more than 33 s after that."""
 OPEN_AFTER_US: Final = 5 * _SECOND_US
 """An open from the same source this long after one belongs to it, too."""
 
-REACH_US: Final = OPEN_BEFORE_US + ANY_WINDOW_US
+REACH_US: Final = OPEN_BEFORE_US + SWEEP_WINDOW_US
 """Whether a hit belongs to a burst depends on nothing that is further away than this."""
 
 _CLICKED: Final = EventType.CLICKED.value
 
 
-def found_in(hits: Iterable[Event]) -> dict[bytes, str]:
+def found_in(hits: Iterable[Event], source_window_us: int = SOURCE_WINDOW_US) -> dict[bytes, str]:
     """Those of ``hits``, opens and clicks of one message, that belong to a burst, by id, each with the reason."""
     hits = sorted(hits, key=lambda event: (event.occurred_at, event.id))
     clicks = [event for event in hits if event.facts.type == _CLICKED]
     found = {event.id: "near_honeypot" for event in _near_honeypot(clicks)}
     found |= {event.id: "burst" for event in _bursts(clicks, ANY_WINDOW_US, ANY_DESTINATIONS)}
     for of_source in _by_source(clicks):
-        burst = _bursts(of_source, SOURCE_WINDOW_US, SOURCE_DESTINATIONS)
-        found |= {event.id: "burst_from_one_source" for event in burst}
+        for reason, window_us, destinations in (
+            ("sweep_from_one_source", SWEEP_WINDOW_US, SWEEP_DESTINATIONS),
+            ("burst_from_one_source", source_window_us, SOURCE_DESTINATIONS),
+        ):
+            found |= {event.id: reason for event in _bursts(of_source, window_us, destinations)}
     if found:
         opens = [event for event in hits if event.facts.type != _CLICKED]
         belonging = _belonging(opens, [event for event in clicks if event.id in found])
