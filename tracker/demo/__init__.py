@@ -1,4 +1,4 @@
-"""``tracker demo``: a real service, a newsletter to seven recipients, and all that can become of it.
+"""``tracker demo``: a real service, a letter to a few people and all that can become of it, three batches compared.
 
 Owns the story and its printing. Must reach the service over HTTP alone, as everyone else does.
 """

@@ -11,10 +11,12 @@ from typing import Any, Final
 
 from .cast import CAST, LAST_EVENTS, Letter, Send
 from .client import Client, settled
+from .feed import NOTHING, Feed, show
+from .readers import WIDTH, scan_link
 
-NOTHING: Final = "—"
 NEXT_HTML: Final = '<p>Until Friday: <a href="https://shop.example.com/gifts">gifts for a cold month</a>.</p>'
 SHOWN_CHANGES: Final = 2
+SCANNED_LINKS: Final = range(1, 4)
 
 
 def rewrite_letters(client: Client, send: Send) -> dict[str, Letter]:
@@ -39,8 +41,31 @@ def rewrite_letters(client: Client, send: Send) -> dict[str, Letter]:
         action = "rewritten" if link["action"] == "rewritten" else f"left: {link['reason']}"
         print(f"   {action:17}  {link['url'][:78]}")
     for name, value in first["headers"].items():
-        print(f"   {f'{name}: {value}'[:97]}")
+        print(f"   {name}: {value}"[:WIDTH])
     return letters
+
+
+def show_correction(client: Client, feed: Feed, letter: Letter) -> None:
+    """A filter's first click looks like a person's, until it follows more links: then none of them was."""
+    changes: list[dict[str, Any]] = []
+
+    def reached(stage: str) -> None:
+        def read() -> list[dict[str, Any]]:
+            changes.extend(feed.read({letter.message_id}))
+            return changes
+
+        settled(read, lambda found: bool(found) and found[-1]["stage"] == stage)
+
+    reached("delivered")
+    changes.clear()
+    scan_link(client, letter, 0)
+    reached("clicked")
+    for at in SCANNED_LINKS:
+        scan_link(client, letter, at)
+    reached("delivered")
+    print("   GET /v1/changes:")
+    for change in changes:
+        show(change)
 
 
 def show_results(client: Client, send: Send) -> None:
@@ -88,7 +113,7 @@ def rewrite_next(client: Client, send: Send) -> set[str]:
     for name, line in zip(CAST, lines, strict=True):
         names.setdefault(_outcome(line), []).append(name)
     for outcome, those in names.items():
-        print(f"   {', '.join(those):9} {outcome}")
+        print(f"   {', '.join(those):14} {outcome}"[:WIDTH])
     return {line["message_id"] for line in lines if "error" in line}
 
 
@@ -102,24 +127,19 @@ def _outcome(line: dict[str, Any]) -> str:
     return f"rewritten; pixel: {'yes' if line['open_url'] else 'no'}; links: {said}"
 
 
-def show_changes(client: Client, letters: Send, next_letters: Send, refused: Collection[str]) -> None:
+def show_changes(feed: Feed, letters: Send, next_letters: Send, refused: Collection[str]) -> None:
     """The last of what a CRM would read in the feed of changes, once the next letter is in it."""
     sent = {send.message_id(name) for send in (letters, next_letters) for name in CAST}
     expected = {id_: "failed" if id_ in refused else "sent" for id_ in map(next_letters.message_id, CAST)}
     changes: list[dict[str, Any]] = []
-    after = "0"
 
     def stages() -> dict[str, str]:
-        nonlocal after
-        more = True
-        while more:
-            page = client.changes(after)
-            changes.extend(change for change in page["changes"] if change["message_id"] in sent)
-            after, more = page["next"], page["more"]
+        changes.extend(feed.read(sent))
         return {change["message_id"]: change["stage"] for change in changes}
 
     settled(stages, lambda found: expected.items() <= found.items())
-    print(f"   GET /v1/changes: {len(changes)} changes of these messages; go on with ?after={after}. The last:")
+    print(
+        f"   GET /v1/changes: {len(changes)} more changes of these messages; go on with ?after={feed.after}. The last:"
+    )
     for change in changes[-SHOWN_CHANGES:]:
-        moved = f"{change['previous_stage'] or 'new'} -> {change['stage']}"
-        print(f"   {change['sequence']:>5}  {change['message_id']:15} {moved:20} {change['status'] or NOTHING}")
+        show(change)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from .client import Unreachable
 
-CAST: Final = ("ada", "ben", "cleo", "dan", "eve", "finn", "gus")
+CAST: Final = ("ada", "ben", "cleo", "dan", "eve", "finn", "gus", "hal")
 
 LAST_EVENTS: Final = {
     "ada": "unsubscribed",
@@ -21,6 +21,7 @@ LAST_EVENTS: Final = {
     "eve": "failed",
     "finn": "complained",
     "gus": "consent_changed",
+    "hal": "clicked",
 }
 """The last thing that is recorded of the first letter to each of them."""
 

@@ -1,20 +1,24 @@
 """A small HTTP client for the demo: the API's calls, and requests as mail clients make them.
 
-Owns one address and key. Must not follow redirects: the demo shows where they lead, and does not go there.
+Owns one address and key, and a connection for each thread that calls. Must not follow redirects: the demo shows where
+they lead, and does not go there.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-TIMEOUT_S: Final = 10.0
-SETTLE_S: Final = 15.0
+TIMEOUT_S: Final = 30.0
+SETTLE_S: Final = 30.0
 POLL_S: Final = 0.05
+IDLE_S: Final = 2.0
+"""How long a connection may have been idle and still be used: the service closes idle ones after some seconds."""
 
 _T = TypeVar("_T")
 
@@ -31,25 +35,41 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class _Connection(threading.local):
+    """Each thread's own, kept for its next request."""
+
+    def __init__(self, authority: str) -> None:
+        self._connection = http.client.HTTPConnection(authority, timeout=TIMEOUT_S)
+        self._used_at = 0.0
+
+    def request(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        if time.monotonic() - self._used_at > IDLE_S:
+            self._connection.close()  # and the request opens it anew
+        try:
+            self._connection.request(method, path, body or None, dict(headers))
+            response = self._connection.getresponse()
+            answer = Answer(response.status, response.getheader("Location"), response.read())
+        except BaseException:
+            self._connection.close()  # what comes next on it would be this request's answer
+            raise
+        self._used_at = time.monotonic()
+        return answer
+
+
 class Client:
     """Calls the service at ``base_url`` with an API key."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
         self.base_url = base_url
-        self._authority = urlsplit(base_url).netloc
+        self._connection = _Connection(urlsplit(base_url).netloc)
         self._authorization = {"Authorization": f"Bearer {api_key}"}
 
     def request(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
         """One request; raises `Unreachable`."""
-        connection = http.client.HTTPConnection(self._authority, timeout=TIMEOUT_S)
         try:
-            connection.request(method, path, body or None, dict(headers or {}))
-            response = connection.getresponse()
-            return Answer(response.status, response.getheader("Location"), response.read())
+            return self._connection.request(method, path, body, headers or {})
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(f"{method} on {self.base_url}: {error!r}") from error
-        finally:
-            connection.close()
 
     def rewrite(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """``POST /v1/rewrite``."""
@@ -81,6 +101,10 @@ class Client:
     def changes(self, after: str) -> dict[str, Any]:
         """``GET /v1/changes``: one page."""
         return self._json(self._get(f"/v1/changes?after={quote(after)}"))
+
+    def comparison(self, batches: Sequence[str]) -> dict[str, Any]:
+        """``GET /v1/reports``: each of the batches after the first against the first."""
+        return self._json(self._get(f"/v1/reports?{urlencode([('batch', batch) for batch in batches])}"))
 
     def _get(self, path: str) -> Answer:
         return self.request("GET", path, self._authorization)

@@ -29,24 +29,25 @@ class Outcome(NamedTuple):
         return f"{self.type}: {self.status_code} {self.reason}" if self.status_code else self.type
 
 
-_SENT: Final = Outcome("sent")
-_DELIVERED: Final = Outcome("delivered")
+SENT: Final = Outcome("sent")
+DELIVERED: Final = Outcome("delivered")
 
 DELIVERIES: Final[dict[str, tuple[Outcome, ...]]] = {
-    "ada": (_SENT, _DELIVERED),
-    "ben": (_SENT, Outcome("deferred", "452 4.2.2", "mailbox full")),
-    "cleo": (_SENT, Outcome("deferred", "451 4.7.1", "greylisted"), _DELIVERED),
-    "dan": (_SENT, Outcome("failed", "550 5.1.1", "no such user")),
-    "eve": (_SENT,),
-    "finn": (_SENT, _DELIVERED),
-    "gus": (_SENT, _DELIVERED),
+    "ada": (SENT, DELIVERED),
+    "ben": (SENT, Outcome("deferred", "452 4.2.2", "mailbox full")),
+    "cleo": (SENT, Outcome("deferred", "451 4.7.1", "greylisted"), DELIVERED),
+    "dan": (SENT, Outcome("failed", "550 5.1.1", "no such user")),
+    "eve": (SENT,),
+    "finn": (SENT, DELIVERED),
+    "gus": (SENT, DELIVERED),
+    "hal": (SENT, DELIVERED),
 }
 
 
 def report_deliveries(client: Client, letters: Mapping[str, Letter]) -> None:
     """The mail server's log as events, and the bounce that comes back later as a mail."""
     reported = [
-        _event(letters[name], number, outcome)
+        event(letters[name], number, outcome, datetime.now(UTC))
         for name in CAST
         for number, outcome in enumerate(DELIVERIES[name], start=1)
     ]
@@ -55,7 +56,7 @@ def report_deliveries(client: Client, letters: Mapping[str, Letter]) -> None:
     for name in CAST:
         names.setdefault(", then ".join(map(str, DELIVERIES[name])), []).append(name)
     for story, those in names.items():
-        print(f"     {', '.join(those):15} {story}")
+        print(f"     {', '.join(those):19} {story}")
     (recorded,) = client.report_mail(_bounce(letters["eve"]))
     found = f"{recorded['message_id']} {recorded['type']}"
     print(f"   POST /v1/events/report: eve's bounce (RFC 3464), known by its X-Tracker-Id: {found}")
@@ -63,7 +64,8 @@ def report_deliveries(client: Client, letters: Mapping[str, Letter]) -> None:
 
 def report_reply(client: Client, letter: Letter) -> str:
     """The mailer saw an answer in its own inbox; returns the type that was recorded."""
-    client.report_events([_event(letter, len(DELIVERIES[letter.name]) + 1, Outcome("replied"))])
+    number = len(DELIVERIES[letter.name]) + 1
+    client.report_events([event(letter, number, Outcome("replied"), datetime.now(UTC))])
     return "replied"
 
 
@@ -73,14 +75,15 @@ def report_complaint(client: Client, letter: Letter) -> str:
     return str(recorded["type"])
 
 
-def _event(letter: Letter, number: int, outcome: Outcome) -> dict[str, Any]:
-    event = {
-        "event_id": f"{letter.message_id}/{number}",
+def event(letter: Letter, mark: int | str, outcome: Outcome, at: datetime) -> dict[str, Any]:
+    """What happened to a message, as the API takes it; ``mark`` tells it from what else did."""
+    fields = {
+        "event_id": f"{letter.message_id}/{mark}",
         "message_id": letter.message_id,
-        "occurred_at": datetime.now(UTC).isoformat(),
+        "occurred_at": at.isoformat(),
         **outcome._asdict(),
     }
-    return {name: value for name, value in event.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _bounce(letter: Letter) -> bytes:

@@ -10,15 +10,12 @@ from typing import Final
 
 from .cast import Letter
 from .client import Client
+from .devices import APPLE_MAIL, APPLE_PREFETCH, FILTER, GMAIL_PROXY, SAFARI
 from .mailserver import report_complaint, report_reply
 
-APPLE_PREFETCH: Final = "Mozilla/5.0"
-GMAIL_PROXY: Final = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
-APPLE_MAIL: Final = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-SAFARI: Final = APPLE_MAIL + " Version/18.5 Safari/605.1.15"
-
 STOP_TRACKING: Final = "/stop-tracking"
-_WIDTH: Final = 100
+WIDTH: Final = 100
+"""Of what is printed, in characters."""
 
 
 def read_letters(client: Client, letters: Mapping[str, Letter]) -> None:
@@ -39,12 +36,16 @@ def read_letters(client: Client, letters: Mapping[str, Letter]) -> None:
         (ada, "opens the letter in Gmail", "GET", ada.pixel, GMAIL_PROXY),
         (ada, "opens it again in Apple Mail", "GET", ada.pixel, APPLE_MAIL),
         (ada, "clicks on the kettle", "GET", ada.click(0), SAFARI),
-        (ada, "clicks on the soup", "GET", ada.click(-1), SAFARI),
         (ada, "a scanner follows the unsubscribe link", "GET", ada.unsubscribe, SAFARI),
         (ada, "presses Unsubscribe on the page", "POST", ada.unsubscribe, SAFARI),
     )
     for letter, what, method, target, agent in steps:
         _hit(client, letter, what, method, target, agent)
+
+
+def scan_link(client: Client, letter: Letter, at: int) -> None:
+    """A mail filter that says it is a browser follows one link, as a person could."""
+    _hit(client, letter, f"a mail filter follows link {at + 1}", "GET", letter.click(at), FILTER)
 
 
 def _hit(client: Client, letter: Letter, what: str, method: str, target: str, agent: str) -> None:
@@ -55,4 +56,4 @@ def _hit(client: Client, letter: Letter, what: str, method: str, target: str, ag
 
 
 def _tell(letter: Letter, what: str, answered: str) -> None:
-    print(f"   {letter.name:5} {what:47} {answered}"[:_WIDTH])
+    print(f"   {letter.name:5} {what:47} {answered}"[:WIDTH])
