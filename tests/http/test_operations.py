@@ -23,6 +23,8 @@ ROUTES = {
     ("/u/{token}/stop-tracking", "post"), ("/v1/events", "post"), ("/v1/events/report", "post"),
     ("/v1/events/{provider}/{hook}", "post"), ("/v1/recipients", "put"), ("/v1/recipients/lookup", "post"),
     ("/v1/settings", "get"), ("/v1/settings", "put"), ("/v1/changes", "get"),
+    ("/v1/batches", "get"), ("/v1/batches/{batch}", "get"), ("/v1/batches/{batch}/messages", "get"),
+    ("/v1/batches/{batch}/messages.csv", "get"), ("/v1/reports", "get"), ("/v1/reports.csv", "get"),
 }  # fmt: skip
 
 

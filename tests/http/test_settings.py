@@ -23,6 +23,10 @@ DEFAULTS: dict[str, Any] = {
     "pixel_position": "bottom", "excluded_hosts": [], "one_use_links": [], "link_text_urls": "warn",
     "link_params": {}, "footer": "auto", "sender_name": "", "postal_address": "",
     "unknown_consent": {"opens": "granted", "clicks": "granted"}, "retention_days": None,
+    "classifier": {
+        "bursts": True, "burst_s": 5, "probable_networks": True, "quick_open_s": 0, "quick_click_s": 0,
+        "honeypot": False,
+    },
 }  # fmt: skip
 ALL_SET: dict[str, Any] = {
     "track": {"opens": False, "clicks": True}, "text_part": False, "transactional_clicks": False,
@@ -30,6 +34,10 @@ ALL_SET: dict[str, Any] = {
     "link_text_urls": "skip", "link_params": {"utm_source": "crm"}, "footer": "never", "sender_name": "Æ & <b>",
     "postal_address": "Street 1\nTown", "unknown_consent": {"opens": "denied", "clicks": "granted"},
     "retention_days": 400,
+    "classifier": {
+        "bursts": False, "burst_s": 1.5, "probable_networks": False, "quick_open_s": 2.5, "quick_click_s": 600,
+        "honeypot": True,
+    },
 }  # fmt: skip
 _ids = (f"set-{number}" for number in itertools.count())
 
@@ -58,7 +66,8 @@ def test_they_come_back_as_they_were_put_and_what_is_left_out_is_default(service
     assert read() == put(service) == DEFAULTS
     assert put(service, **ALL_SET) == read() == ALL_SET
     assert put(service, footer="never") == read() == DEFAULTS | {"footer": "never"}
-    partly = put(service, track={"clicks": False}, unknown_consent={"opens": "denied"})
+    partly = put(service, track={"clicks": False}, unknown_consent={"opens": "denied"}, classifier={"bursts": False})
+    assert partly["classifier"] == DEFAULTS["classifier"] | {"bursts": False}
     assert partly["track"] == {"opens": True, "clicks": False}
     assert partly["unknown_consent"] == {"opens": "denied", "clicks": "granted"}
     assert partly["footer"] == "auto"
@@ -86,6 +95,11 @@ def test_they_come_back_as_they_were_put_and_what_is_left_out_is_default(service
         ("$.postal_address", {"postal_address": "a\0"}), ("$.postal_address", {"postal_address": "x" * 501}),
         ("$.unknown_consent.opens", {"unknown_consent": {"opens": "unknown"}}),
         ("$.unknown_consent.clicks", {"unknown_consent": {"clicks": "maybe"}}),
+        ("$.classifier", {"classifier": {"rules": 1}}), ("$.classifier", {"classifier": None}),
+        ("$.classifier.bursts", {"classifier": {"bursts": "off"}}),
+        *(("$.classifier.quick_open_s", {"classifier": {"quick_open_s": wait}}) for wait in (-1, 600.5, "5", None)),
+        *(("$.classifier.burst_s", {"classifier": {"burst_s": window}}) for window in (0, 5.5)),
+        ("$.classifier.quick_click_s", {"classifier": {"quick_click_s": 601}}),
         *(("$.retention_days", {"retention_days": days}) for days in (0, -1, 36_501, "1", 1.5, True)),
     ],
 )  # fmt: skip

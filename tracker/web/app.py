@@ -14,6 +14,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -24,6 +25,8 @@ from tracker import config, datadir, logs
 from tracker.config import Settings
 from tracker.core.accounts import Directory
 from tracker.core.errors import ConfigError, SpoolUnavailable, StoreUnavailable
+from tracker.core.networks import NetworkList
+from tracker.core.networks import parse as parse_networks
 from tracker.core.rewrite import Rewriter
 from tracker.core.tokens import TokenCodec
 from tracker.deliver import Deliverer
@@ -35,13 +38,16 @@ from tracker.retention import keep_to
 from tracker.spool import Spool
 from tracker.stores import Store
 from tracker.stores.accounts import Accounts
+from tracker.stores.batches import Batches
 from tracker.stores.outbox import Outbox
 from tracker.stores.postgres import Postgres
 from tracker.stores.retention import Retention
 from tracker.stores.sqlite import Sqlite
 
 from . import api
+from .batches import BatchesApi
 from .callers import Callers
+from .console import Console
 from .edge import ClientAddresses, Edge
 from .operations import Operations
 from .pages import Pages
@@ -117,7 +123,8 @@ class Service:
         recipients_file = settings.data_dir / RECIPIENTS_FILE
         self._recall = Recall(self._store, recipients_file, source_name=settings.store_url)
         self._operations = Operations(self._spool)
-        clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"))
+        networks = settings.networks.over(_shipped_networks())
+        clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"), networks)
         self._edge: ASGIApp = Edge(
             self._api(codec),
             codec=codec,
@@ -141,7 +148,9 @@ class Service:
                 Reports(callers, self._directory, self._spool, finder, unrecognised, self._outgoing.get),
                 Recipients(callers, self._spool, self._store),
                 Records(callers, self._store),
+                BatchesApi(callers, Batches(self._store.database)),
                 AccountSettingsApi(callers, self._accounts, self._watch),
+                Console(codec, self._watch, self._accounts, self._store, self._settings.base_url),
                 self._operations,
             ]
         )
@@ -203,6 +212,10 @@ class Service:
         if not self._operations.draining:
             self._operations.draining = True
             self._edge = _closing(self._edge)
+
+
+def _shipped_networks() -> NetworkList:
+    return parse_networks(files(__package__).joinpath("networks.txt").read_text("utf-8"))
 
 
 def _closing(app: ASGIApp) -> ASGIApp:

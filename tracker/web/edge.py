@@ -19,6 +19,7 @@ from tracker.core import addresses
 from tracker.core.accounts import Directory
 from tracker.core.errors import InvalidToken, SpoolUnavailable
 from tracker.core.model import Consent, EventType, Facts, RecipientChange
+from tracker.core.networks import NetworkList
 from tracker.core.tokens import DEFAULT_ACCOUNT, Purpose, Token, TokenCodec
 from tracker.core.urls import location
 from tracker.spool import Spool
@@ -52,19 +53,24 @@ Handler = Callable[[Scope, str, Send], Awaitable[None]]
 
 
 class ClientAddresses:
-    """What is kept of a client's address, as the settings allow, and a key of the day to tell sources apart."""
+    """What is kept of a client's address: as much as the settings allow, its source of the day, its network's entry."""
 
-    def __init__(self, trusted: Sequence[addresses.Network], keep: addresses.Keep, key: bytes) -> None:
+    def __init__(
+        self, trusted: Sequence[addresses.Network], keep: addresses.Keep, key: bytes, networks: NetworkList
+    ) -> None:
         self.behind_proxy = bool(trusted)
         self._trusted = trusted
         self._keep = keep
         self._key = key
+        self._networks = networks
         self.read = lru_cache(maxsize=8192)(self._read)
 
-    def _read(self, peer: str, forwarded_for: tuple[str, ...], day: int) -> tuple[str | None, bytes | None]:
+    def _read(self, peer: str, forwarded_for: tuple[str, ...], day: int) -> tuple[str | None, bytes | None, str | None]:
         client = addresses.client(peer, forwarded_for, self._trusted)
-        day_key = addresses.day_key(self._key, day)
-        return addresses.kept(client, self._keep), addresses.source(client, day_key)
+        if client is None:
+            return None, None, None
+        source = addresses.source(client, addresses.day_key(self._key, day))
+        return addresses.kept(client, self._keep), source, self._networks.match(client)
 
 
 class Edge:
@@ -193,7 +199,7 @@ class Edge:
             elif name in _PREFETCH_HEADERS:
                 purpose = value.decode("latin-1")[:MAX_HEADER_CHARS]
         peer = scope["client"]
-        address, source = self._clients.read(peer[0] if peer else "", forwarded_for, now // _DAY_US)
+        address, source, network = self._clients.read(peer[0] if peer else "", forwarded_for, now // _DAY_US)
         unsubscribes = type_ == _UNSUBSCRIBED
         return Facts(
             token.account,
@@ -207,6 +213,8 @@ class Edge:
             purpose,
             address,
             source,
+            network,
+            honeypot=token.honeypot,
         )
 
 

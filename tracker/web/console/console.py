@@ -1,0 +1,170 @@
+"""Puts the console together: where its pages are, who may see them, and what is shown when that fails.
+
+Owns signing in and out, and the check of every form. Must not know what the pages say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tracker.core.accounts import Directory
+from tracker.core.errors import TrackerError
+from tracker.core.tokens import TokenCodec
+from tracker.directory import DirectoryWatch
+from tracker.stores import Store
+from tracker.stores.accounts import Accounts
+from tracker.web import bodies
+from tracker.web.problems import RETRY_AFTER_S, NotAllowed, NotFound, problem
+
+from .browsing import Browsing
+from .rendering import Renderer, path, redirect
+from .reporting import Reporting
+from .requests import HOME, Form, Visit, decoded, is_own, own_path, read_form
+from .sessions import SESSION_S, Session, Sessions
+from .settings import SettingsPage
+from .timeline import Timeline
+
+COOKIE: Final = "tracker_console"
+SIGN_IN: Final = "/console/sign-in"
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+class NotOurForm(NotAllowed):
+    """The form was not sent from a page of this session. Go back, load that page anew, and try again."""
+
+
+class Console:
+    """``/console``. ``base_url`` says whether browsers come by TLS: the cookie is sent over nothing else then."""
+
+    def __init__(
+        self, codec: TokenCodec, watch: DirectoryWatch, accounts: Accounts, store: Store, base_url: str
+    ) -> None:
+        def directory() -> Directory:
+            return watch.current
+
+        self._sessions = Sessions(codec.derive("SESSION"), directory)
+        self._renderer = Renderer()
+        self._cookie: dict[str, Any] = {
+            "path": HOME, "secure": base_url.startswith("https:"), "httponly": True, "samesite": "strict"
+        }  # fmt: skip
+        self._browsing = Browsing(self._renderer, store)
+        self._timeline = Timeline(self._renderer, store)
+        self._reporting = Reporting(self._renderer, store)
+        self._settings = SettingsPage(self._renderer, accounts, watch)
+
+    def routes(self) -> list[Route]:
+        """Where the pages are; whatever else is below ``/console`` is a page that says that there is none."""
+        get, post = ["GET"], ["POST"]
+        signed_in = [
+            ("/console", get, self._browsing.batches),
+            ("/console/search", [*get, *post], self._browsing.search),
+            ("/console/settings", [*get, *post], self._settings.page),
+            ("/console/compare", get, self._reporting.compare),
+            ("/console/compare.csv", get, self._reporting.rates_csv),
+            ("/console/messages/{message_id}", get, self._timeline.message),
+            # A batch may have any name, with slashes too: the path is read as it was sent.
+            ("/console/batches/{rest:path}", get, self._batch),
+            ("/console/sign-out", post, self._sign_out),
+            ("/console/{rest:path}", get, self._nothing),
+        ]
+        return [
+            Route("/console/style.css", self._renderer.style),
+            Route(SIGN_IN, self._guarded(self._signing_in), methods=[*get, *post]),
+            *(Route(where, self._guarded(self._with_session(page)), methods=how) for where, how, page in signed_in),
+        ]
+
+    def _guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """``answer``, with a page for every error that is raised on purpose."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except TrackerError as error:
+                details = problem(error)
+                return self._failed(request, details.status, details.title, details.detail)
+            except HTTPException as error:
+                return self._failed(request, error.status_code, "This did not work", error.detail)
+
+        return guarded
+
+    def _with_session(self, page: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """``page`` for whoever is signed in; all others are asked to."""
+
+        async def answer(request: Request) -> Response:
+            session = self._session(request)
+            if session is None:
+                if request.method != "POST":
+                    return redirect(_sign_in_for(request))
+                await bodies.discard(request.receive)
+                return redirect(SIGN_IN)
+            form = Form()
+            if request.method == "POST":
+                form = await read_form(request)
+                if not (is_own(request.headers) and session.sent(form.get("token"))):
+                    raise NotOurForm
+            return await page(Visit(request, session, form))
+
+        return answer
+
+    def _session(self, request: Request) -> Session | None:
+        return self._sessions.read(request.cookies.get(COOKIE, ""), time.time())
+
+    async def _signing_in(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await self._sign_in(request)
+        next_ = own_path(decoded(request.scope["query_string"].decode("latin-1")).get("next"))
+        return redirect(next_) if self._session(request) else self._ask(next_)
+
+    async def _sign_in(self, request: Request) -> Response:
+        form = await read_form(request)
+        if not is_own(request.headers):
+            raise NotOurForm
+        next_ = own_path(form.get("next"))
+        cookie = self._sessions.begin(form.get("key").strip(), time.time())
+        if cookie is None:
+            return self._ask(next_, "There is no such key, or it is revoked, or it may not read.")
+        answer = redirect(next_)
+        answer.set_cookie(COOKIE, cookie, max_age=SESSION_S, **self._cookie)
+        return answer
+
+    def _ask(self, next_: str, error: str = "") -> Response:
+        return self._renderer.page("sign_in.html", None, {"next": next_, "error": error}, 403 if error else 200)
+
+    async def _sign_out(self, visit: Visit) -> Response:
+        answer = redirect(SIGN_IN)
+        answer.delete_cookie(COOKIE, **self._cookie)
+        return answer
+
+    async def _batch(self, visit: Visit) -> Response:
+        match visit.segments:
+            case ["batches", batch]:
+                return await self._reporting.batch(visit, batch)
+            case ["batches", batch, "messages"]:
+                return await self._browsing.messages(visit, batch)
+            case ["batches", batch, "messages.csv"]:
+                return await self._reporting.messages_csv(visit, batch)
+        raise NotFound
+
+    async def _nothing(self, visit: Visit) -> Response:
+        raise NotFound("There is no such page.")
+
+    def _failed(self, request: Request, status: int, title: str, detail: str) -> Response:
+        session = self._session(request)
+        visit = Visit(request, session) if session else None
+        headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
+        return self._renderer.page("problem.html", visit, {"title": title, "detail": detail}, status, headers)
+
+
+def _sign_in_for(request: Request) -> str:
+    """Where to sign in, to come back to what was asked for."""
+    wanted, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
+    next_ = own_path(f"{wanted}?{query}" if query else wanted)
+    return SIGN_IN if next_ == HOME else path("sign-in", next=next_)
