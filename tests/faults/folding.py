@@ -1,41 +1,82 @@
 """Every message's status from its stored events, folded by other code than the service's own.
 
-Written from the contract: one pass over sorted facts, nothing incremental, no verdicts read.
+Written from the contract: one pass over sorted facts, nothing incremental, no verdicts read, and every hit compared
+with every other one of its message.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .load import READERS
+from .load import BATCH, READERS
 
 Row = dict[str, Any]
+Actors = Mapping[Any, str]
+"""Who acted, by the ids of opens and clicks."""
 
-_ACTORS = {(reader.user_agent, reader.purpose): reader for reader in READERS}
+SECOND = 1_000_000
 
-
-def actor_of(event: Row) -> str | None:
-    """Who acted, where the type of the event has such a one."""
-    reader = _ACTORS[event["user_agent"], event["purpose"]]
-    return {"opened": reader.opener, "clicked": reader.clicker}.get(event["type"])
+_READERS = {(reader.user_agent, reader.purpose): reader for reader in READERS}
 
 
-def statuses(events: Iterable[Row]) -> dict[str, Row]:
-    """The rows that the view ``message_status`` must have, by message."""
+def actors(events: Iterable[Row]) -> dict[Any, str]:
+    """Who acted in each open and click: as its request says, and a person's is a machine's where it is in a burst."""
+    found = {}
+    for hits in _by_message(event for event in events if event["type"] in ("opened", "clicked")).values():
+        burst = _in_bursts(hits)
+        for event in hits:
+            reader = _READERS[event["user_agent"], event["purpose"]]
+            actor = reader.opener if event["type"] == "opened" else reader.clicker
+            found[event["id"]] = "machine" if actor == "human" and event["id"] in burst else actor
+    return found
+
+
+def _in_bursts(hits: list[Row]) -> set[Any]:
+    """The ids of those that belong to a burst: two destinations in 5 s from one source, or three in 10 s from any."""
+    clicks = [event for event in hits if event["type"] == "clicked"]
+    burst: dict[Any, Row] = {}
+    for start in clicks:
+        from_any = [click for click in clicks if _is_within(start, click, 10)]
+        from_one = [click for click in from_any if _is_within(start, click, 5) and click["source"] == start["source"]]
+        for window, destinations in ((from_any, 3), (from_one, 2)):
+            if len({click["url"] for click in window}) >= destinations:
+                burst |= {click["id"]: click for click in window}
+    opens = [
+        event["id"]
+        for event in hits
+        if event["type"] == "opened"
+        and any(
+            _is_within(event, click, 60) or (_is_within(click, event, 5) and click["source"] == event["source"])
+            for click in burst.values()
+        )
+    ]
+    return {*burst, *opens}
+
+
+def _is_within(first: Row, second: Row, seconds: int) -> bool:
+    return bool(0 <= second["occurred_at"] - first["occurred_at"] <= seconds * SECOND)
+
+
+def _by_message(events: Iterable[Row]) -> dict[str, list[Row]]:
     by_message: dict[str, list[Row]] = defaultdict(list)
     for event in events:
         by_message[event["message_id"]].append(event)
-    return {message_id: _status(message_id, found) for message_id, found in by_message.items()}
+    return by_message
 
 
-def _status(message_id: str, events: list[Row]) -> Row:
+def statuses(events: Iterable[Row], who: Actors) -> dict[str, Row]:
+    """The rows that the view ``message_status`` must have, by message."""
+    return {message_id: _status(message_id, found, who) for message_id, found in _by_message(events).items()}
+
+
+def _status(message_id: str, events: list[Row], who: Actors) -> Row:
     of = {type_: [e for e in events if e["type"] == type_] for type_ in ("rewritten", "unsubscribed")}
-    opens, clicks = _counts(events, "opened"), _counts(events, "clicked")
-    opened = _times(events, "opened", ("human", "proxy"))
-    clicked = _times(events, "clicked", ("human",))
+    opens, clicks = _counts(events, "opened", who), _counts(events, "clicked", who)
+    opened = _times(events, "opened", ("human", "proxy"), who)
+    clicked = _times(events, "clicked", ("human",), who)
     left = min((e["occurred_at"] for e in of["unsubscribed"]), default=None)
     stage = "unsubscribed" if left else "clicked" if clicked[0] else "opened" if opened[0] else "sent"
     first = min(of["rewritten"], key=lambda e: (e["occurred_at"], e["id"]), default=None)
@@ -56,30 +97,45 @@ def _status(message_id: str, events: list[Row]) -> Row:
         "unsubscribed_at": left,
         **{f"opens_{actor}": opens[actor] for actor in ("human", "proxy", "machine")},
         **{f"clicks_{actor}": clicks[actor] for actor in ("human", "proxy", "machine")},
-        "links": _links(events),
+        "links": _links(events, who),
     }
 
 
-def _counts(events: Iterable[Row], type_: str) -> dict[str, int]:
+def _counts(events: Iterable[Row], type_: str, who: Actors) -> dict[str, int]:
     counts = {"human": 0, "proxy": 0, "machine": 0}
     for event in events:
         if event["type"] == type_:
-            counts[actor_of(event) or ""] += event["count"]
+            counts[who[event["id"]]] += event["count"]
     return counts
 
 
-def _times(events: Iterable[Row], type_: str, actors: tuple[str, ...]) -> tuple[int | None, int | None]:
-    found = [e for e in events if e["type"] == type_ and actor_of(e) in actors]
+def _times(events: Iterable[Row], type_: str, by: tuple[str, ...], who: Actors) -> tuple[int | None, int | None]:
+    found = [e for e in events if e["type"] == type_ and who[e["id"]] in by]
     first = min((e["occurred_at"] for e in found), default=None)
     return first, max((e["last_at"] for e in found), default=None)
 
 
-def _links(events: Iterable[Row]) -> dict[tuple[int, str], dict[str, int]]:
+def _links(events: Iterable[Row], who: Actors) -> dict[tuple[int, str], dict[str, int]]:
     by_link: dict[tuple[int, str], list[Row]] = defaultdict(list)
     for event in events:
         if event["type"] == "clicked":
             by_link[event["link"], event["url"]].append(event)
-    return {link: _counts(found, "clicked") for link, found in by_link.items()}
+    return {link: _counts(found, "clicked", who) for link, found in by_link.items()}
+
+
+def batch_counts(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
+    """What must be counted of the batch, as far as it is counted here, for the rows that `statuses` gives."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        if row["batch"] != BATCH:
+            continue
+        counts["messages", ""] += 1
+        counts["clicked", ""] += row["first_clicked_at"] is not None
+        counts["opened", ""] += row["first_clicked_at"] is not None or row["first_opened_at"] is not None
+        for actor in ("human", "proxy", "machine"):
+            for hits in ("opens", "clicks"):
+                counts[hits, actor] += row[f"{hits}_{actor}"]
+    return {key: count for key, count in counts.items() if count}
 
 
 def recipients(events: Iterable[Row]) -> dict[tuple[str, str], tuple[int, int, int | None]]:

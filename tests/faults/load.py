@@ -20,20 +20,29 @@ FIRM_S = 0.22
 """Who is answered faster than this is answered after the commit: nothing else answers before 225 ms."""
 
 BATCH = "2026-11-faults"
-LINKS = ("https://shop.example/kettle?id=1&ref=mail", "https://shop.example/soup", "https://blog.example/caf%C3%A9#top")
+_KETTLE = "https://shop.example/kettle?id=1&ref=mail"
+LINKS = (_KETTLE, "https://shop.example/soup", "https://blog.example/caf%C3%A9#top", _KETTLE)
+FOLLOWED = (range(len(LINKS)), (0, 3), (1,))
+"""Which links of a message are followed: of one any, so that most of it are bursts; of others one destination, again
+and again, which is none."""
+STRAYS = 0.01
+"""Of the last ones, the share of clicks on any link: a burst now and then, among hits that count till then."""
+ADDRESSES = ("192.0.2.1", "192.0.2.2", "2001:db8::3")
+"""Where hits come from."""
 HTML = "<html><body>" + "".join(f'<a href="{url.replace("&", "&amp;")}">x</a>' for url in LINKS) + "</body></html>"
 
 
 class Reader(NamedTuple):
-    """A mail client, and who its opens and clicks must be taken for."""
+    """A mail client, and who its opens and clicks must be taken for, each by itself."""
 
     user_agent: str | None
     purpose: str | None
     opener: str
     clicker: str
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, address: str) -> dict[str, str]:
         return {
+            "X-Forwarded-For": address,
             **({"User-Agent": self.user_agent} if self.user_agent else {}),
             **({"Sec-Purpose": self.purpose} if self.purpose else {}),
         }
@@ -46,7 +55,8 @@ READERS = (
     Reader("Mozilla/5.0 (Windows NT 5.1) (via ggpht.com GoogleImageProxy)", None, "proxy", "human"),
     Reader("Mozilla/5.0 Chrome/42.0.2311.135 Safari/537.36 Edge/12.246", None, "machine", "human"),
     Reader("Mozilla/5.0 Chrome/150.0", "prefetch;prerender", "machine", "machine"),
-    Reader(None, None, "human", "human"),
+    Reader("curl/8.15.0", None, "machine", "machine"),
+    Reader(None, None, "machine", "machine"),
 )
 
 
@@ -184,17 +194,25 @@ class Load:
         if kind < self.rewrites or not self.mails:
             return self._rewrite()
         # Most of it on a few messages, so that hits which are alike fall into one commit.
-        mail = self.mails[int(len(self.mails) * self._random.random() ** 3)]
+        place = int(len(self.mails) * self._random.random() ** 3)
+        mail = self.mails[place]
         if kind > 0.97:
             hit = Hit(mail.message_id, "unsubscribed", list=mail.list)
             return _Step(hit, "POST", mail.unsubscribe, {}, 200)
         reader = self._random.choice(READERS)
+        headers = reader.headers(self._random.choice(ADDRESSES))
         facts = {"user_agent": reader.user_agent, "purpose": reader.purpose}
         if kind > 0.55:
-            link = self._random.randrange(len(LINKS))
+            link = self._link(place)
             hit = Hit(mail.message_id, "clicked", link, LINKS[link], **facts)
-            return _Step(hit, "GET", mail.clicks[link], reader.headers(), 302, LINKS[link])
-        return _Step(Hit(mail.message_id, "opened", 0, **facts), "GET", mail.pixel, reader.headers(), 200)
+            return _Step(hit, "GET", mail.clicks[link], headers, 302, LINKS[link])
+        return _Step(Hit(mail.message_id, "opened", 0, **facts), "GET", mail.pixel, headers, 200)
+
+    def _link(self, place: int) -> int:
+        """Which one is followed in the mail at ``place``."""
+        followed = FOLLOWED[place % len(FOLLOWED)]
+        strays = len(followed) == 1 and self._random.random() < STRAYS
+        return self._random.choice(FOLLOWED[0] if strays else followed)
 
     def _rewrite(self) -> _Step:
         number = self._registered

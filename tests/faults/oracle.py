@@ -18,7 +18,7 @@ DRAIN_S = 90.0
 
 _EVENTS = """
     SELECT e.id, e.occurred_at, e.last_at, e.count, e.account, e.message_id, e.type, e.link, e.url, e.list,
-        u.user_agent, e.purpose, e.detail, v.actor
+        u.user_agent, e.purpose, e.source, e.detail, v.actor
     FROM tracker.events AS e
     LEFT JOIN tracker.user_agents AS u ON u.digest = e.user_agent
     LEFT JOIN tracker.verdicts AS v ON v.event_id = e.id
@@ -67,22 +67,34 @@ def assert_answered_is_stored(events: list[Row], log: Log, *, killed: bool, unst
 
 
 async def assert_status_follows(database: Database, events: list[Row]) -> None:
-    """The status of every message, the verdicts and the recipients are what ``events`` lead to."""
-    for event in events:
-        assert event["actor"] == folding.actor_of(event)
-    expected = folding.statuses(events)
+    """The verdicts, the status of every message and the recipients are what ``events`` lead to, and were told so."""
+    actors = folding.actors(events)
+    assert {event["id"]: event["actor"] for event in events if event["actor"]} == actors
+    expected = folding.statuses(events, actors)
     rows = await database.execute("SELECT * FROM tracker.message_status")
     assert {row["message_id"] for row in rows} == set(expected)
     assert len(rows) == len(expected)
     for row in rows:
         row["links"] = {(link["index"], link["url"]): link["clicks"] for link in json.loads(row["links"])}
         assert {name: row[name] for name in expected[row["message_id"]]} == expected[row["message_id"]]
+    rows = await database.execute("SELECT message_id, stage FROM tracker.changes ORDER BY sequence")
+    last_told = {row["message_id"]: row["stage"] for row in rows}
+    assert last_told == {message_id: row["stage"] for message_id, row in expected.items()}
+    counts = folding.batch_counts(expected.values())
+    rows = await database.execute("SELECT measure, key, count FROM tracker.batch_counts WHERE count <> 0")
+    measures = {measure for measure, _ in counts}
+    assert {(row["measure"], row["key"]): row["count"] for row in rows if row["measure"] in measures} == counts
     rows = await database.execute("SELECT * FROM tracker.recipients")
     found = {
         (row["recipient"], row["list"]): (row["first_seen_at"], row["last_seen_at"], row["unsubscribed_at"])
         for row in rows
     }
     assert found == folding.recipients(events)
+
+
+async def corrections(database: Database) -> int:
+    """How often a stage moved back."""
+    return len(await database.execute("SELECT sequence FROM tracker.changes WHERE is_correction"))
 
 
 async def assert_empty(database: Database) -> None:

@@ -48,6 +48,7 @@ class Service:
             "TRACKER_STORE_URL": store_url,
             "TRACKER_API_KEY": API_KEY,
             "TRACKER_SIGNING_KEYS": SIGNING_KEY,
+            "TRACKER_TRUSTED_PROXIES": "127.0.0.1/32",
             "TRACKER_LOG_LEVEL": "warning",
             "TRACKER_DRAIN_S": "0.2",
             **{f"TRACKER_{name.upper()}": value for name, value in settings.items()},

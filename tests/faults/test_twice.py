@@ -10,7 +10,7 @@ import pytest
 from databases import PostgresDatabase
 
 from .load import Load
-from .oracle import assert_kept
+from .oracle import assert_kept, corrections
 from .proxies import Proxy
 from .serving import serving
 
@@ -32,6 +32,7 @@ async def test_two_services_with_one_store(postgres: PostgresDatabase, tmp_path:
             await asyncio.sleep(4)
         assert not log.wrong
         assert await assert_kept(postgres, log, [a, b]) == log.asked
+        assert await corrections(postgres) > 0, "then this was no test of them"
         for service in (a, b):
             assert (await service.metrics())["relay_failures"] == 0
             assert await service.stop() == 0

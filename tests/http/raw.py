@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from serving import CALL_TIMEOUT_S
+from serving import BROWSER, CALL_TIMEOUT_S
 
 
 class Raw(NamedTuple):
@@ -51,9 +51,11 @@ def received(connection: socket.socket) -> Raw:
 def ask(
     port: int, method: str, target: bytes | str, headers: list[tuple[str, str]] | None = None, body: bytes = b""
 ) -> Raw:
-    """One request on a connection of its own, its target and headers exactly as given."""
+    """One request on its own connection, its target and headers exactly as given; a browser's, if they don't say."""
     target = target.encode() if isinstance(target, str) else target
     lines = [("Host", "127.0.0.1"), ("Connection", "close"), *(headers or [])]
+    if all(name.lower() != "user-agent" for name, _ in lines):
+        lines.append(("User-Agent", BROWSER))
     if body:
         lines.append(("Content-Length", str(len(body))))
     head = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in lines)

@@ -21,6 +21,8 @@ from typing import Any, Final, TypeVar
 import httpx2
 
 API_KEY: Final = "a-key-for-tests-0123456789"
+BROWSER: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"
+"""What the tests' clients say they are, unless it matters: programs that say so count as machines."""
 PATIENCE_S: Final = 30.0
 """How long anything may take on a busy machine. Nothing waits this long but to fail."""
 CALL_TIMEOUT_S: Final = 30.0
@@ -88,7 +90,8 @@ class Service:
                 env=environment(data_dir, settings), cwd=data_dir.parent, stdout=out, stderr=err,
                 start_new_session=True,  # so that a test can press Ctrl-C for its whole process group
             )  # fmt: skip
-        self.client = httpx2.Client(base_url=self.url, timeout=CALL_TIMEOUT_S, trust_env=False)
+        headers = {"User-Agent": BROWSER}
+        self.client = httpx2.Client(base_url=self.url, headers=headers, timeout=CALL_TIMEOUT_S, trust_env=False)
 
     def wait_until_ready(self) -> None:
         """Return when it takes requests."""

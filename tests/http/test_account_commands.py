@@ -155,7 +155,8 @@ def test_settings_are_set_and_reset(tmp_path: Path) -> None:
 def test_wrong_settings_are_named_and_none_is_set(tracker: Tracker) -> None:
     wrong = tracker(
         "settings", "set", "nope=1", "track=true", "track.opens=maybe", "link_params=a", "retention_days=1.5",
-        "classifier.quick_open_s=-1", "footer=sideways", "track.nope=1", "text_part", "link_params.=x", "=1", "text_part=false", "a.b.c=1",
+        "classifier.quick_open_s=-1",
+        "footer=sideways", "track.nope=1", "text_part", "link_params.=x", "=1", "text_part=false", "a.b.c=1",
         code=2,
     )  # fmt: skip
     assert wrong.stderr.decode().splitlines() == [

@@ -34,18 +34,25 @@ class Post(NamedTuple):
 
 
 class Get(NamedTuple):
-    """A request of a mail client."""
+    """A request of a mail client; ``other`` is a click on another link."""
 
     link: str
     agent: str = PERSON
     actor: str = "human"
     purpose: str | None = None
+    address: str = "192.0.2.1"
+
+
+class Burst(NamedTuple):
+    """Requests of one machine, one right after the other."""
+
+    gets: tuple[Get, ...]
 
 
 class History(NamedTuple):
     """What happens to a message, and what must be shown of it in the end."""
 
-    actions: tuple[Post | Get, ...]
+    actions: tuple[Post | Get | Burst, ...]
     stage: str
     label: str | None
     last_action: str
@@ -59,6 +66,8 @@ OPEN, CLICK = Get("open"), Get("click")
 PROXY_OPEN = Get("open", GMAIL, "proxy")
 MACHINE_OPEN = Get("open", APPLE, "machine")
 MACHINE_CLICK = Get("click", PERSON, "machine", "prefetch")
+MACHINE_LOOKS = tuple(Get(link, actor="machine", address="192.0.2.2") for link in ("open", "click", "other"))
+BURST = Burst(MACHINE_LOOKS)
 EARLIEST: Final = "that of the earliest failure"
 
 HISTORIES: Final = {
@@ -87,13 +96,20 @@ HISTORIES: Final = {
     "unsubscribed": History((DELIVERED, LEFT), "unsubscribed", "Unsubscribed", "Unsubscribed"),
     "unsubscribed, replied": History((CLICK, REPLIED, LEFT), "unsubscribed", "Unsubscribed", "Unsubscribed"),
     "complained": History((DELIVERED, COMPLAINED), "spam", "Spam", "Spam"),
+    "burst": History((DELIVERED, BURST), "delivered", "Delivered", "Delivered"),
+    "bursts, sent": History((SENT, BURST, BURST, MACHINE_OPEN), "sent", None, "Sent"),
+    "burst, no such address": History((GONE, BURST), "failed", "Failed", "Failed", "550 5.1.1"),
+    "burst and a click": History((DELIVERED, BURST, CLICK), "clicked", "Clicked", "Clicked"),
+    "burst, a click, a burst": History((BURST, CLICK, CLICK, BURST), "clicked", "Clicked", "Clicked"),
+    "burst and a proxy": History((DELIVERED, BURST, PROXY_OPEN), "opened", "Opened", "Opened"),
+    "burst, unsubscribed": History((SENT, BURST, LEFT), "unsubscribed", "Unsubscribed", "Unsubscribed"),
     "everything": History(
-        (SENT, DEFERRED, DELIVERED, GONE, DROPPED, OPEN, MACHINE_OPEN, CLICK, REPLIED, LEFT, COMPLAINED),
+        (SENT, DEFERRED, DELIVERED, GONE, DROPPED, MACHINE_OPEN, CLICK, BURST, REPLIED, LEFT, COMPLAINED),
         "spam", "Spam", "Spam", EARLIEST,
     ),
 }  # fmt: skip
 
-HTML: Final = '<a href="https://shop.example/">Shop</a>'
+HTML: Final = '<a href="https://shop.example/">Shop</a> <a href="https://shop.example/news">News</a>'
 TIMES: Final = {
     "sent": "sent_at", "delivered": "delivered_at", "failed": "failed_at", "dropped": "failed_at",
     "replied": "replied_at", "unsubscribed": "unsubscribed_at", "complained": "complained_at",
@@ -114,7 +130,8 @@ class Message:
             for number, action in enumerate(history.actions)
             if isinstance(action, Post)
         ]
-        self.gets = [action for action in history.actions if isinstance(action, Get)]
+        actions = [Burst((action,)) if isinstance(action, Get) else action for action in history.actions]
+        self.visits = [action.gets for action in actions if isinstance(action, Burst)]
         self.repeats = [event for _, event in self.posts if chance.random() < 0.4]
 
     def event(self, number: int, post: Post, at_s: int) -> dict[str, str]:
@@ -144,9 +161,10 @@ class Message:
                 times[TIMES[post.type]].append(event["occurred_at"])
             if post.type in ("failed", "dropped"):
                 failures.append((event["occurred_at"], post.status_code or "Dropped"))
+        gets = [get for visit in self.visits for get in visit]
         counts = {
-            kind: {actor: sum((get.link, get.actor) == (link, actor) for get in self.gets) for actor in ACTORS}
-            for kind, link in (("opens", "open"), ("clicks", "click"))
+            kind: {actor: sum(get.link in links and get.actor == actor for get in gets) for actor in ACTORS}
+            for kind, links in (("opens", ("open",)), ("clicks", ("click", "other")))
         }
         return {
             "stage": history.stage,
@@ -186,12 +204,20 @@ def register(service: Service, messages: Sequence[Message]) -> dict[str, dict[st
     people = [{"message_id": message.id} for message in messages]
     answer = service.call("POST", "/v1/rewrite/batch", json={"html": HTML, "recipients": people})
     lines = [json.loads(line) for line in answer.iter_lines()]
-    return {line["message_id"]: {"open": line["open_url"], "click": line["links"][0]["tracked_url"]} for line in lines}
+    return {
+        line["message_id"]: {
+            "open": line["open_url"],
+            **{name: link["tracked_url"] for name, link in zip(("click", "other"), line["links"], strict=True)},
+        }
+        for line in lines
+    }
 
 
-def get(service: Service, url: str, one: Get) -> None:
-    purpose = {"Sec-Purpose": one.purpose} if one.purpose else {}
-    assert service.client.get(url, headers={"User-Agent": one.agent, **purpose}).status_code in (200, 302)
+def visit(service: Service, links: dict[str, str], gets: Sequence[Get]) -> None:
+    for one in gets:
+        headers = {"User-Agent": one.agent, "X-Forwarded-For": one.address}
+        purpose = {"Sec-Purpose": one.purpose} if one.purpose else {}
+        assert service.client.get(links[one.link], headers=headers | purpose).status_code in (200, 302)
 
 
 def happen(service: Service, messages: Sequence[Message], chance: random.Random) -> None:
@@ -202,13 +228,13 @@ def happen(service: Service, messages: Sequence[Message], chance: random.Random)
     early = len(reports) // 5
     post(service, reports[:early], chance)
     links = register(service, messages)
-    gets = [(links[message.id][one.link], one) for message in messages for one in message.gets]
-    chance.shuffle(gets)
-    half = len(gets) // 2
+    visits = [(links[message.id], gets) for message in messages for gets in message.visits]
+    chance.shuffle(visits)
+    half = len(visits) // 2
     with ThreadPoolExecutor(4) as pool:
-        done = [pool.submit(get, service, url, one) for url, one in gets[:half]]
+        done = [pool.submit(visit, service, *each) for each in visits[:half]]
         post(service, reports[early:], chance)
-        done += [pool.submit(get, service, url, one) for url, one in gets[half:]]
+        done += [pool.submit(visit, service, *each) for each in visits[half:]]
         for each in done:
             each.result()
     post(service, [decoy for message in messages for decoy in message.decoys()], chance)
@@ -221,8 +247,8 @@ def happen(service: Service, messages: Sequence[Message], chance: random.Random)
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32))
-def test_every_history_in_any_order(any_service: Service, seed: int) -> None:
-    service, run, chance = any_service, next(_runs), random.Random(seed)
+def test_every_history_in_any_order(proxied_service: Service, seed: int) -> None:
+    service, run, chance = proxied_service, next(_runs), random.Random(seed)
     messages = [
         Message(f"{name.replace(' ', '_').replace(',', '')}-{run}-{number}", history, chance)
         for name, history in HISTORIES.items()

@@ -106,7 +106,7 @@ def check_events(service: Service, message_id: str) -> None:
             assert type(event[name]) is type_ or (event[name] is None and name not in ALWAYS), name
         assert all(RFC_3339.fullmatch(event[name]) for name in ("occurred_at", "last_at", "recorded_at"))
         assert event["occurred_at"] <= event["last_at"] <= event["recorded_at"]
-        assert event["rule_version"] == (1 if event["type"] in ("opened", "clicked") else None)
+        assert event["rule_version"] == (2 if event["type"] in ("opened", "clicked") else None)
         assert (event["actor"] is None) == (event["rule_version"] is None)
     assert [event["id"] for event in events] == sorted({event["id"] for event in events})
     (registered,) = [event["registration"] for event in events if event["registration"]]

@@ -6,83 +6,29 @@ import contextlib
 import json
 import re
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import Server
 from raw import ask
+from receiving import Receiver
 from serving import Service, eventually, run, serving
 from standardwebhooks import Webhook
+
+pytest_plugins = ["service_fixtures"]
 
 SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari"
 
 Ran = subprocess.CompletedProcess[bytes]
 
 
-class Receiver:
-    """An HTTP server on loopback that keeps what it gets, and answers with ``status``."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.connections = 0
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def setup(self) -> None:
-                receiver.connections += 1
-                super().setup()
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(receiver.status)
-                self.end_headers()
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/in?token=very-secret"
-
-    def told(self) -> list[tuple[str, str]]:
-        """Message and stage of each that was received."""
-        data = [json.loads(body)["data"] for _, body in self.got]
-        return [(each["message_id"], each["stage"]) for each in data]
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    thread = threading.Thread(target=receiver.server.serve_forever, daemon=True)
-    thread.start()
-    yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
-    thread.join()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of an empty store of each kind, for one test alone; "" is the embedded one."""
-    if request.param == "sqlite":
-        yield ""
-        return
-    server: Server = request.getfixturevalue("postgres_server")
-    with server.new_database() as url:
-        yield url
-
-
-@pytest.fixture
-def tracker(tmp_path: Path, store_url: str) -> Callable[..., Ran]:
+def tracker(tmp_path: Path, own_store_url: str) -> Callable[..., Ran]:
     """Runs one ``webhooks`` command, which must end with a certain exit code, on each kind of store."""
 
     def ran(*arguments: str, code: int = 0) -> Ran:
-        done = run(tmp_path / "data", "webhooks", *arguments, STORE_URL=store_url, WEBHOOK_PRIVATE_ADDRESSES="true")
+        done = run(tmp_path / "data", "webhooks", *arguments, STORE_URL=own_store_url, WEBHOOK_PRIVATE_ADDRESSES="true")
         assert done.returncode == code, done.stderr
         assert b"Traceback" not in done.stderr
         return done
@@ -107,8 +53,8 @@ def listed(tracker: Callable[..., Ran]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running(tmp_path: Path, store_url: str, private_allowed: str = "true") -> Iterator[Service]:
-    with serving(tmp_path / "data", STORE_URL=store_url, WEBHOOK_PRIVATE_ADDRESSES=private_allowed) as service:
+def running(tmp_path: Path, own_store_url: str, private_allowed: str = "true") -> Iterator[Service]:
+    with serving(tmp_path / "data", STORE_URL=own_store_url, WEBHOOK_PRIVATE_ADDRESSES=private_allowed) as service:
         yield service
         assert "very-secret" not in service.output()
         assert "whsec_" not in service.output()
@@ -121,10 +67,10 @@ def clicked(service: Service, message_id: str) -> None:
 
 
 def test_stages_arrive_signed_and_in_order(
-    tracker: Callable[..., Ran], receiver: Receiver, tmp_path: Path, store_url: str
+    tracker: Callable[..., Ran], receiver: Receiver, tmp_path: Path, own_store_url: str
 ) -> None:
     id_, secret = added(tracker, receiver)
-    with running(tmp_path, store_url) as service:
+    with running(tmp_path, own_store_url) as service:
         for n in range(3):
             clicked(service, f"m-{n}")
         eventually(lambda: len(receiver.got) >= 6)
@@ -151,29 +97,29 @@ def service_changes(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return data
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("own_store_url", ["sqlite"], indirect=True)
 def test_private_addresses_are_not_connected_to_unless_the_operator_says_so(
-    tracker: Callable[..., Ran], receiver: Receiver, tmp_path: Path, store_url: str
+    tracker: Callable[..., Ran], receiver: Receiver, tmp_path: Path, own_store_url: str
 ) -> None:
     added(tracker, receiver)
-    with running(tmp_path, store_url, private_allowed="false") as service:
+    with running(tmp_path, own_store_url, private_allowed="false") as service:
         clicked(service, "m-1")
         endpoint = eventually(lambda: listed(tracker), lambda found: found["last_error"])
     assert endpoint["last_error"] == "The URL does not begin with https://."
     assert endpoint["pending"] == 2
     assert receiver.connections == 0
-    refused = run(tmp_path / "data", "webhooks", "add", receiver.url, STORE_URL=store_url)
+    refused = run(tmp_path / "data", "webhooks", "add", receiver.url, STORE_URL=own_store_url)
     assert (refused.returncode, refused.stdout) == (2, b"")
     assert b"very-secret" not in refused.stderr
-    assert run(tmp_path / "data", "webhooks", "add", "https://10.0.0.1/", STORE_URL=store_url).returncode == 2
+    assert run(tmp_path / "data", "webhooks", "add", "https://10.0.0.1/", STORE_URL=own_store_url).returncode == 2
 
 
 def test_an_endpoint_that_is_gone_is_disabled_and_enabled_again(
-    tracker: Callable[..., Ran], receiver: Receiver, tmp_path: Path, store_url: str
+    tracker: Callable[..., Ran], receiver: Receiver, tmp_path: Path, own_store_url: str
 ) -> None:
     id_, secret = added(tracker, receiver)
     receiver.status = 410
-    with running(tmp_path, store_url) as service:
+    with running(tmp_path, own_store_url) as service:
         service.rewrite("m-1")
         endpoint = eventually(lambda: listed(tracker), lambda found: found["state"] == "disabled")
         assert "410" in endpoint["disabled_reason"]
@@ -186,7 +132,7 @@ def test_an_endpoint_that_is_gone_is_disabled_and_enabled_again(
         assert Webhook(each).verify(receiver.got[1][1], receiver.got[1][0])["data"]["message_id"] == "m-1"
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("own_store_url", ["sqlite"], indirect=True)
 def test_commands_say_what_there_is_not(tracker: Callable[..., Ran], receiver: Receiver) -> None:
     id_, _ = added(tracker, receiver)
     for action in ("disable", "rotate"):
