@@ -60,6 +60,14 @@ async def test_accounts_and_batches_are_apart(store: Store, batches: Batches) ->
     assert [name for name, _ in await batches.page("shop")] == ["b"]
 
 
+async def test_counts_without_keys(store: Store, batches: Batches) -> None:
+    await store.record([in_batch("m-1"), click("m-1", "https://a/")])
+    all_of_it = (await counts_of(batches)).counts
+    totals = (await batches.counts("default", ["b"], without_keys=True))["b"].counts
+    assert totals == {key: count for key, count in all_of_it.items() if not key.key}
+    assert totals[Key(Measure.CLICKED)] == 1
+
+
 async def test_pages_hold_everything_once(store: Store, batches: Batches) -> None:
     names = [f"batch-{number}" for number in range(7)]
     for name in names:

@@ -39,12 +39,18 @@ class Batches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def counts(self, account: str, batches: Sequence[str]) -> dict[str, BatchCounts]:
-        """The counts of those of ``batches`` that are known, by name. Takes as long for a batch of any size."""
+    async def counts(
+        self, account: str, batches: Sequence[str], *, without_keys: bool = False
+    ) -> dict[str, BatchCounts]:
+        """The counts of those of ``batches`` that are known, by name. Takes as long for a batch of any size.
+
+        ``without_keys`` leaves out those by link, device and the like, of which there may be thousands.
+        """
         keys = sorted((account, batch) for batch in set(batches) if is_key(batch))
         named = await self._database.read(Each("batches_named", keys))
         found = {batch: BatchCounts(batch, created_at, Counter(), {}) for batch, created_at in named}
-        for batch, measure, key, count in await self._database.read(Each("batch_counts", keys)):
+        query = "batch_counts_without_keys" if without_keys else "batch_counts"
+        for batch, measure, key, count in await self._database.read(Each(query, keys)):
             if batch in found:
                 found[batch].counts[Key(measure, key)] = count
         for batch, type_, actor, count in await self._database.read(Each("anonymous_hits", keys)):

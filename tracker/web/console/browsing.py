@@ -50,7 +50,7 @@ class Browsing:
         after = _batch_cursor(visit.query)
         named = await self._batches.page(visit.account, after=after, limit=BATCHES_PER_PAGE + 1)
         more, named = len(named) > BATCHES_PER_PAGE, named[:BATCHES_PER_PAGE]
-        known = await self._batches.counts(visit.account, [batch for batch, _ in named])
+        known = await self._batches.counts(visit.account, [batch for batch, _ in named], without_keys=True)
         reports = [report(*known[batch]) for batch, _ in named if batch in known]
         next_ = path(after=_cursor(named[-1])) if more else None
         values = {"reports": reports, "missing": missing, "next": next_, "is_first": after is None}

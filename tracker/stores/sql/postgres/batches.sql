@@ -33,6 +33,12 @@ FROM tracker.batch_counts
 JOIN unnest($1::text[], $2::text[]) AS k (account, batch) USING (account, batch)
 WHERE count <> 0
 
+-- name: batch_counts_without_keys
+SELECT batch, measure, key, count
+FROM tracker.batch_counts
+JOIN unnest($1::text[], $2::text[]) AS k (account, batch) USING (account, batch)
+WHERE count <> 0 AND key = ''
+
 -- name: anonymous_hits
 SELECT batch, type, actor, count
 FROM tracker.anonymous_hits

@@ -23,6 +23,9 @@ SELECT batch, created_at FROM batches WHERE account = ? AND batch = ?
 -- name: batch_counts
 SELECT batch, measure, key, count FROM batch_counts WHERE account = ? AND batch = ? AND count <> 0
 
+-- name: batch_counts_without_keys
+SELECT batch, measure, key, count FROM batch_counts WHERE account = ? AND batch = ? AND count <> 0 AND key = ''
+
 -- name: anonymous_hits
 SELECT batch, type, actor, count FROM anonymous_hits WHERE account = ? AND batch = ?
 
