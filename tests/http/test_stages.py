@@ -88,11 +88,11 @@ def test_the_stages_of_a_message(any_service: Service) -> None:
 EVENT_FIELDS = {
     "id": str, "type": str, "occurred_at": str, "last_at": str, "recorded_at": str, "count": int, "node": str,
     "link": int, "url": str, "list": str, "user_agent": str, "accept": str, "purpose": str, "address": str,
-    "source": str, "network": str, "registration": dict, "delivery": dict, "reporter": str,
+    "source": str, "network": str, "honeypot": bool, "registration": dict, "delivery": dict, "reporter": str,
     "event_id": str, "change": dict, "actor": str, "reasons": list,
     "rule_version": int,
 }  # fmt: skip
-ALWAYS = {"id", "type", "occurred_at", "last_at", "recorded_at", "count", "node", "reasons"}
+ALWAYS = {"honeypot", "id", "type", "occurred_at", "last_at", "recorded_at", "count", "node", "reasons"}
 
 
 def check_events(service: Service, message_id: str) -> None:

@@ -109,6 +109,7 @@ def event_answer(event: Event, verdict: Verdict | None) -> EventAnswer:
         address=facts.address,
         source=facts.source.hex() if facts.source else None,
         network=facts.network,
+        honeypot=facts.honeypot,
         registration=_same_fields(facts.registration, RegistrationAnswer) if facts.registration else None,
         delivery=_same_fields(facts.delivery, DeliveryAnswer) if facts.delivery else None,
         reporter=facts.reporter,

@@ -123,6 +123,8 @@ class EventAnswer(msgspec.Struct):
     address: str | None
     source: str | None
     network: str | None
+    honeypot: bool
+    """Whether it was the hidden link."""
     registration: RegistrationAnswer | None
     delivery: DeliveryAnswer | None
     reporter: str | None
