@@ -35,13 +35,17 @@ def actors(events: Iterable[Row]) -> dict[Any, str]:
 
 
 def _in_bursts(hits: list[Row]) -> set[Any]:
-    """The ids of those that belong to a burst: two destinations in 5 s from one source, or three in 10 s from any."""
+    """The ids of those that belong to a burst.
+
+    That is two destinations within 5 s from one source, three within 10 s from any, or five within 120 s from one.
+    """
     clicks = [event for event in hits if event["type"] == "clicked"]
     burst: dict[Any, Row] = {}
     for start in clicks:
-        from_any = [click for click in clicks if _is_within(start, click, 10)]
-        from_one = [click for click in from_any if _is_within(start, click, 5) and click["source"] == start["source"]]
-        for window, destinations in ((from_any, 3), (from_one, 2)):
+        following = [click for click in clicks if _is_within(start, click, 120)]
+        from_one = [click for click in following if click["source"] == start["source"]]
+        for found, seconds, destinations in ((following, 10, 3), (from_one, 5, 2), (from_one, 120, 5)):
+            window = [click for click in found if _is_within(start, click, seconds)]
             if len({click["url"] for click in window}) >= destinations:
                 burst |= {click["id"]: click for click in window}
     opens = [

@@ -21,8 +21,11 @@ FIRM_S = 0.22
 
 BATCH = "2026-11-faults"
 _KETTLE = "https://shop.example/kettle?id=1&ref=mail"
-LINKS = (_KETTLE, "https://shop.example/soup", "https://blog.example/caf%C3%A9#top", _KETTLE)
-FOLLOWED = (range(len(LINKS)), (0, 3), (1,))
+LINKS = (
+    _KETTLE, "https://shop.example/soup", "https://blog.example/caf%C3%A9#top", "https://shop.example/tea",
+    "https://shop.example/", _KETTLE,
+)  # fmt: skip
+FOLLOWED = (range(len(LINKS)), (0, 5), (1,))
 """Which links of a message are followed: of one any, so that most of it are bursts; of others one destination, again
 and again, which is none."""
 STRAYS = 0.01
