@@ -81,7 +81,7 @@ def _shots(mails: Sequence[Mail]) -> list[Shot]:
     names = [batch.name(RUN) for batch in BATCHES]
     scanned = next(mail for mail in mails if _is_scanned_and_clicked(mail))
     return [
-        Shot("comparison", compare_path(names), DESK, 1250),
+        Shot("comparison", compare_path(names), DESK, 1190),
         Shot("batch", f"/console/batches/{names[1]}", DESK, 1500),
         Shot("timeline", f"/console/messages/{scanned.message_id}", DESK, 1800, "#timeline"),
         Shot("comparison-phone", compare_path(names), PHONE, 1300, "#open_rate"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,6 +124,11 @@ def numbers(page: Any, selector: str) -> list[float]:
     return [float(value) for value in shown.evaluate_all("all => all.map(one => one.value)")]
 
 
+def plain(text: str) -> str:
+    """What the API says, of which a page shows ``text``."""
+    return re.sub("[\u202f\u00a0]", " ", text).replace("\N{MINUS SIGN}", "-")
+
+
 def known(rate: dict[str, Any]) -> list[float]:
     shown = [] if rate["rate"] is None else [rate["rate"], rate["low"], rate["high"]]
     return [*shown, rate["count"], rate["of"]]
@@ -166,9 +172,11 @@ def test_the_comparison_shows_the_apis_numbers(browser: Any, service: Service, b
     answer = service.call("GET", "/v1/reports", params={"batch": names}).json()
     with visiting(browser, service) as visitor:
         page = visitor.go("/console/compare?" + "&".join(f"batch={quote(name, safe='')}" for name in names))
-        sentences = page.locator(".finding").all_inner_texts()
-        assert sentences == [one["sentence"] for one in answer["differences"]]
-        assert page.locator(".notes li").all_inner_texts() == answer["notes"]
+        for summary in page.locator("summary").all():
+            summary.click()
+        sentences = [plain(one) for one in page.locator(".finding").all_inner_texts()]
+        assert sorted(sentences) == sorted(one["sentence"] for one in answer["differences"])
+        assert [plain(one) for one in page.locator(".notes li").all_inner_texts()] == answer["notes"]
         for metric in METRICS:
             rows = page.locator(f'[data-table="{metric}"] tbody tr')
             assert rows.count() == len(names)
@@ -188,8 +196,17 @@ def test_the_charts_stand_below_what_is_said_and_show_what_is_in_the_tables(
         charts = page.locator(".chart[role=img]")
         assert charts.count() == 5 + 1 + 2
         tops = charts.evaluate_all("all => all.map(one => one.getBoundingClientRect().top)")
-        said = page.locator(".finding").last.bounding_box()
-        assert said["y"] + said["height"] <= min(tops)
+        for one in page.locator(".higher, .lower").all():
+            said = one.bounding_box()
+            assert said["y"] + said["height"] <= min(tops)
+        for metric in METRICS[:3]:
+            chart = page.locator(f'svg[aria-labelledby^="{metric.replace("_", "-")}-"]').bounding_box()
+            table = page.locator(f'[data-table="{metric}"]').bounding_box()
+            for one in page.locator(f'.no_difference_shown[data-metric="{metric}"]').all():
+                said = one.bounding_box()
+                assert chart["y"] + chart["height"] <= said["y"] < table["y"]
+            assert table["x"] == chart["x"]
+            assert table["width"] == pytest.approx(chart["width"], abs=1)
         dots = page.locator('svg[aria-labelledby^="open-rate-"] circle')
         assert dots.count() == 2, "none for the batch in which nothing is tracked"
         plot = page.locator('svg[aria-labelledby^="open-rate-"] .track').first.bounding_box()
@@ -204,11 +221,14 @@ def test_the_charts_stand_below_what_is_said_and_show_what_is_in_the_tables(
 def test_the_time_line_tells_machines_apart(browser: Any, service: Service, batches: list[Batch]) -> None:
     with visiting(browser, service) as visitor:
         page = visitor.go(paths(batches)[7])
-        entries = page.locator(".entry.by-machine")
-        assert entries.count() == 2
-        assert entries.locator(".badge.corrected").count() == 2
+        burst = page.locator(".burst.by-machine")
+        assert burst.get_by_role("heading").all_inner_texts() == ["2 links within 1 s"]
+        entries = burst.locator(".entry.by-machine")
+        assert [one.is_visible() for one in entries.all()] == [False, False]
+        page.get_by_text("Each of the 2 hits").click()
+        assert [one.is_visible() for one in entries.all()] == [True, True]
         style = "one => getComputedStyle(one).borderLeftStyle"
-        machine = entries.first.evaluate(style)
+        machine = burst.evaluate(style)
         page = visitor.go(paths(batches)[6])
         assert page.locator(".entry.by-human").first.evaluate(style) != machine == "dotted"
         assert page.locator("a[href^=http]").count() == 0, "a link of a mail is shown, not offered"
@@ -247,7 +267,11 @@ def test_it_works_by_keyboard_alone(browser: Any, service: Service, batches: lis
         tab_to(page, lambda focus: focus.text_content() == "Compare")
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Comparison").wait_for()
-        assert set(page.locator(".letters a").all_inner_texts()) == {batch.name for batch in batches[:2]}
+        assert page.locator(".letters a.name").all_inner_texts() == [batch.name for batch in batches[1::-1]]
+        tab_to(page, lambda focus: (focus.text_content() or "").startswith("make it the baseline"))
+        page.keyboard.press("Enter")
+        page.get_by_text(f"Each against {batches[0].name}.").wait_for()
+        assert page.locator(".letters a.name").all_inner_texts() == [batch.name for batch in batches[:2]]
         tab_to(page, lambda focus: focus.get_attribute("role") == "img")
         assert page.locator(":focus").get_attribute("class") == "chart"
         tab_to(page, lambda focus: focus.text_content() == "The numbers, hour by hour")
@@ -319,6 +343,34 @@ def test_no_style_or_script_of_a_page_itself_is_let_run(browser: Any, service: S
         assert page.evaluate("getComputedStyle(document.getElementById('x')).color") != "rgb(255, 0, 0)"
         assert any("Content Security Policy" in one for one in visitor.complaints)
         visitor.complaints.clear()
+
+
+def test_tables_are_not_cut_on_a_phone_and_say_what_each_number_is(
+    browser: Any, service: Service, batches: list[Batch]
+) -> None:
+    with visiting(browser, service, **PHONE) as visitor:
+        for path in paths(batches):
+            page = visitor.go(path)
+            cut = page.locator(".scroller").evaluate_all(
+                "all => all.filter(one => one.checkVisibility() && one.scrollWidth > one.clientWidth)"
+                ".map(one => one.ariaLabel)"
+            )
+            assert cut == [], path
+            for cell in page.locator(".stacks td:not([colspan])").all():
+                label = cell.get_attribute("data-label")
+                assert label, path
+                assert cell.evaluate("one => getComputedStyle(one, '::before').content") == f'"{label}"'
+
+
+def test_names_are_not_broken_at_their_hyphens(browser: Any, service: Service, batches: list[Batch]) -> None:
+    with visiting(browser, service, **PHONE) as visitor:
+        page = visitor.go(paths(batches)[5])
+        names = page.locator(".name > .whole").get_by_text(batches[0].name, exact=True)
+        assert names.count() >= len(METRICS)
+        lines = names.evaluate_all(
+            "all => all.filter(one => one.checkVisibility()).map(one => one.getClientRects().length)"
+        )
+        assert set(lines) == {1}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

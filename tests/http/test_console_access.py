@@ -256,6 +256,22 @@ def test_headers(service: Service, operator: Operator, stranger: Operator) -> No
     assert "<script" not in "".join(answer.text for answer in answers)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [("PUT", "/console", "GET"), ("POST", "/console/compare", "GET"), ("GET", "/console/sign-out", "POST"),
+     ("DELETE", "/console/settings", "GET, POST"), ("POST", "/console/style.css", "GET"),
+     ("PATCH", "/console/sign-in", "GET, POST")],
+)  # fmt: skip
+def test_a_method_that_is_not_there_is_told_so_on_a_page(
+    service: Service, operator: Operator, method: str, path: str, allow: str
+) -> None:
+    answer = operator.client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-security-policy"] == POLICY
+    assert "Method Not Allowed" in answer.text
+
+
 def test_no_cookie_is_set_or_looked_at_elsewhere(service: Service, operator: Operator) -> None:
     value = operator.client.cookies[COOKIE]
     mail = service.rewrite("cookies")

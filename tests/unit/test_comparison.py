@@ -174,3 +174,7 @@ def test_a_note_on_young_batches() -> None:
     young = batch("b", created_at=OLD_US - 48 * 3600 * 1_000_000 + 1)
     assert notes(batch("a"), young) == ["b is less than 48 hours old, so its numbers may still grow."]
     assert notes(batch("a"), young, now=OLD_US + 1) == []
+    two = [young, batch("c", created_at=OLD_US)]
+    assert notes(batch("a"), *two) == ["b and c are less than 48 hours old, so their numbers may still grow."]
+    (of_all,) = notes(batch("a", created_at=OLD_US), *two)
+    assert of_all == "a, b and c are less than 48 hours old, so their numbers may still grow."

@@ -66,7 +66,7 @@ def test_dots_and_intervals_stand_where_they_should() -> None:
     assert len(dots) == len(lines) == 2, "none for what is not known"
     for dot, line, (value, low, high) in zip(dots, lines, [(0.2, 0.1, 0.4), (0.0, 0.0, 0.05)], strict=True):
         for element, name, share in ((dot, "cx", value), (line, "x1", low), (line, "x2", high)):
-            assert percent(element, name) == pytest.approx(1.5 + 97 * share / 0.4, abs=0.01)
+            assert percent(element, name) == pytest.approx(100 * share / 0.4, abs=0.01)
         assert dot.attrib["cy"] == line.attrib["y1"] == line.attrib["y2"]
     said = root.findtext(f"{SVG}desc") or ""
     assert re.sub(r"\s", " ", said) == (
@@ -82,14 +82,14 @@ def test_dots_and_intervals_stand_where_they_should() -> None:
 def test_the_scale_ends_at_a_round_number_not_below_any(high: float, top: str) -> None:
     root = parsed(intervals("i", "Rate", [Dot("A", "a", 0.0, 0.0, high)]))
     assert re.sub(r"\s", " ", texts(root)[-1]) == top
-    assert all(percent(one, "x2") <= 98.5 for one in root.iter(f"{SVG}line"))
+    assert all(percent(one, "x2") <= 100 for one in root.iter(f"{SVG}line"))
 
 
 def test_the_pieces_of_a_bar_fill_it_and_differ_by_pattern() -> None:
     root = parsed(bars("b", "Opened", [Bar("A", "a", (5, 3, 2)), Bar("B", "b", (0, 0, 0))]))
     pieces = root.findall(f"{SVG}rect")
-    assert [percent(one, "width") for one in pieces] == pytest.approx([48.5, 29.1, 19.4])
-    assert [percent(one, "x") for one in pieces] == pytest.approx([1.5, 50, 79.1])
+    assert [percent(one, "width") for one in pieces] == pytest.approx([50, 30, 20])
+    assert [percent(one, "x") for one in pieces] == pytest.approx([0, 50, 80])
     patterns = {one.attrib["id"]: len(list(one)) for one in root.iter(f"{SVG}pattern")}
     assert [one.attrib["fill"] for one in pieces] == [f"url(#{name})" for name in patterns]
     assert len({"".join(child.tag for child in one) for one in root.iter(f"{SVG}pattern")}) == len(PARTS)
@@ -99,19 +99,42 @@ def test_the_pieces_of_a_bar_fill_it_and_differ_by_pattern() -> None:
 def test_lines_share_one_axis_of_hours_and_one_scale() -> None:
     lines = [
         Curve("A", "a", [(0, 0), (1, 0.1), (10, 0.4)]),
-        Curve("B", "b", [(0, 0), (5, 0.2)]),
+        Curve("B", "b", [(2, 0.1), (5, 0.2)]),
         Curve("C", "c", None),
         Curve("D", "d", []),
     ]
     root = parsed(curves("c", "Opened", lines))
     drawn = {one.attrib["class"]: one.attrib["points"] for one in root.iter(f"{SVG}polyline")}
     assert drawn == {
-        "curve curve-a": "0.0,100.0 10.0,75.0 100.0,0.0",
-        "curve curve-b": "0.0,100.0 50.0,50.0",
-    }
+        "curve curve-a": "0.0,100.0 10.0,100.0 10.0,75.0 100.0,75.0 100.0,0.0",
+        "curve curve-b": "20.0,75.0 50.0,75.0 50.0,50.0",
+    }, "steps, from the first point on"
+    dots = {(percent(one, "cx"), float(one.attrib["cy"])) for one in root.findall(f"{SVG}circle")}
+    assert dots == {(100, 16), (50, 106)}, "where a line ends"
     said = re.sub(r"\s", " ", root.findtext(f"{SVG}desc") or "")
     assert said == "A, a: 40.0 % after 10 hours; B, b: 20.0 % after 5 hours; C, c: not tracked; D, d: nothing yet"
     assert [one for one in texts(root) if one.endswith(" h")] == ["0 h", "2 h", "4 h", "6 h", "8 h", "10 h"]
+
+
+def test_a_single_point_is_a_dot_and_no_line() -> None:
+    root = parsed(curves("c", "Opened", [Curve("A", "a", [(1, 0.4)]), Curve("B", "b", [(1, 0.1), (4, 0.1)])]))
+    assert [one.attrib["class"] for one in root.iter(f"{SVG}polyline")] == ["curve curve-b"]
+    assert len(root.findall(f"{SVG}circle")) == 2
+    assert "A, a: 40.0 % after 1 hour;" in re.sub(r"\s", " ", root.findtext(f"{SVG}desc") or "")
+
+
+def test_one_alone_has_no_letter() -> None:
+    for chart in (
+        intervals("i", "Rate", [Dot("", "one", 0.2, 0.1, 0.4)]),
+        bars("b", "Opened", [Bar("", "one", (1, 2, 3))]),
+        curves("c", "Opened", [Curve("", "one", [(1, 0.1), (5, 0.4)])]),
+    ):
+        root = parsed(chart)
+        assert (root.findtext(f"{SVG}desc") or "").startswith("one: ")
+        assert not list(root.iter(f"{SVG}tspan"))
+        assert "A" not in texts(root)
+    assert "40.0 %" in [re.sub(r"\s", " ", one) for one in texts(root)], "what it came to instead"
+    assert [one.attrib["class"] for one in root.iter(f"{SVG}polyline")] == ["curve curve-a"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

@@ -79,7 +79,7 @@ def compare(reports: Sequence[BatchReport], now: int, confidence: float = CONFID
         raise ValueError("a comparison needs two reports")
     baseline, *others = reports
     each = 1 - (1 - confidence) / len(others)
-    notes = [note for one in reports for note in _notes(one, now)]
+    notes = [*_note_on_young(reports, now), *(note for one in reports for note in _notes(one))]
     notes += [note for one in others for note in _notes_on_two(baseline, one, each)]
     differences = [_difference(metric, baseline, one, each) for one in others for metric in Metric]
     return Comparison(baseline.batch, confidence, len(others), each, differences, notes)
@@ -169,10 +169,17 @@ def _percent_of_confidence(confidence: float) -> str:
     return f"{100 * confidence:.4g} %"
 
 
-def _notes(report: BatchReport, now: int) -> Iterator[str]:
+def _note_on_young(reports: Sequence[BatchReport], now: int) -> Iterator[str]:
+    young = [report.batch for report in reports if now - report.created_at < SETTLED_US]
+    if len(young) == 1:
+        yield f"{young[0]} is less than 48 hours old, so its numbers may still grow."
+    elif young:
+        names = f"{', '.join(young[:-1])} and {young[-1]}"
+        yield f"{names} are less than 48 hours old, so their numbers may still grow."
+
+
+def _notes(report: BatchReport) -> Iterator[str]:
     """What has to be known of one batch before it is compared with any."""
-    if now - report.created_at < SETTLED_US:
-        yield f"{report.batch} is less than 48 hours old, so its numbers may still grow."
     if report.opened_by is not None and report.opened_by.machine_only > report.opened_by.count:
         yield (
             f"More messages of {report.batch} were opened by machines alone than by people,"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from markupsafe import Markup
@@ -19,17 +20,16 @@ LETTERS: Final = "ABCDEFGHIJ"
 PARTS: Final = ("people", "proxies", "clicks alone")
 """The pieces of a bar, in their order: each has a pattern of its own."""
 MOST_NAME_CHARS: Final = 24
+MIN_LINE_POINTS: Final = 2
 
 _ROW = 46
 _AXIS = 24
-_LEFT, _WIDTH = 1.5, 97.0
-"""Of the plot, in percent of the chart's width: a dot at either end must not be cut."""
 _CURVE_TOP, _CURVE_HEIGHT, _LETTER = 16, 180, 13
 _HOUR_STEPS = (1, 2, 3, 6, 12, 24, 48, 72, 168, 336, 720)
 
 
 class Dot(NamedTuple):
-    """A share and its interval; all None where it is not known."""
+    """A share and its interval; all None where it is not known. The letter is empty where there is but one."""
 
     letter: str
     name: str
@@ -49,7 +49,10 @@ class Bar(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A share that grows with time: hours and what it had come to by then, in order; None: it is not known."""
+    """A share that grows with time: hours and what it had come to by then, in order; None: it is not known.
+
+    It is drawn in steps, since nobody measured what lies between.
+    """
 
     letter: str
     name: str
@@ -78,16 +81,14 @@ def curves(id_: str, title: str, lines: Sequence[Curve]) -> Markup:
     known = [line for line in lines if line.points]
     hours = max((line.points[-1][0] for line in known if line.points), default=0) or 1
     top = _ceiling(share for line in known for _, share in line.points or ())
-    plot = Markup('<svg class="plot" x="{}%" y="{}" width="{}%" height="{}" viewBox="0 0 100 100"{}>{}</svg>').format(
-        _LEFT,
+    plot = Markup('<svg class="plot" y="{}" width="100%" height="{}" viewBox="0 0 100 100"{}>{}</svg>').format(
         _CURVE_TOP,
-        _WIDTH,
         _CURVE_HEIGHT,
         Markup(' preserveAspectRatio="none"'),
-        Markup("").join([_grid(), *(_curve(line, hours, top) for line in known)]),
+        Markup("").join([_grid(), *(_steps(line, hours, top) for line in known)]),
     )
     bottom = _CURVE_TOP + _CURVE_HEIGHT
-    scale = Markup('<text class="scale" x="{}%" y="{}">{}</text>').format(_LEFT, _CURVE_TOP + 14, level(top))
+    scale = Markup('<text class="scale" y="{}">{}</text>').format(_CURVE_TOP + 14, level(top))
     axis = _axis(bottom, [(hour / hours, f"{hour:g} h") for hour in _hours(hours)])
     ends = _ends(known, hours, top)
     said = "; ".join(f"{_named(line)}: {_grown(line)}" for line in lines)
@@ -116,10 +117,11 @@ def _interval(dot: Dot, y: float, top: float) -> Markup:
 
 def _head(letter: str, name: str, value: str, y: float) -> Markup:
     shown = name if len(name) <= MOST_NAME_CHARS else name[: MOST_NAME_CHARS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    lettered = Markup('<tspan class="letter">{}</tspan> ').format(letter) if letter else ""
     return Markup(
-        '<text x="{left}%" y="{y}"><tspan class="letter">{letter}</tspan> {name}</text>'
+        '<text x="{left}%" y="{y}">{letter}{name}</text>'
         '<text class="value" x="{right}%" y="{y}" text-anchor="end">{value}</text>'
-    ).format(left=_x(0), right=_x(1), y=y + 18, letter=letter, name=shown, value=value)
+    ).format(left=_x(0), right=_x(1), y=y + 18, letter=lettered, name=shown, value=value)
 
 
 def _bar(id_: str, row: Bar, y: float) -> Markup:
@@ -131,7 +133,7 @@ def _bar(id_: str, row: Bar, y: float) -> Markup:
     for part, count in enumerate(row.counts):
         drawn.append(
             Markup('<rect class="part-{}" fill="url(#{}-{})" x="{}%" y="{}" width="{}%" height="16"/>').format(
-                part, id_, part, _x(before / total), y + 25, _round(_WIDTH * count / total)
+                part, id_, part, _x(before / total), y + 25, _round(100 * count / total)
             )
         )
         before += count
@@ -158,26 +160,32 @@ def _grid() -> Markup:
     )
 
 
-def _curve(line: Curve, hours: float, top: float) -> Markup:
-    points = " ".join(
-        f"{_round(100 * hour / hours)},{_round(100 - 100 * share / top)}" for hour, share in line.points or ()
-    )
-    return Markup('<polyline class="curve curve-{}" points="{}"/>').format(line.letter.lower(), points)
+def _steps(line: Curve, hours: float, top: float) -> Markup:
+    """A line from the first point on; a single one is no line, but the dot at its end."""
+    places = [(_round(100 * hour / hours), _round(100 - 100 * share / top)) for hour, share in line.points or ()]
+    if len(places) < MIN_LINE_POINTS:
+        return Markup("")
+    corners = [(after[0], before[1]) for before, after in pairwise(places)]
+    path = [places[0], *(place for step in zip(corners, places[1:], strict=True) for place in step)]
+    points = " ".join(f"{x},{y}" for x, y in path)
+    return Markup('<polyline class="curve curve-{}" points="{}"/>').format(line.letter.lower() or "a", points)
 
 
 def _ends(lines: Iterable[Curve], hours: float, top: float) -> list[Markup]:
-    """The letters at the ends of the lines, as near as they go without one on top of another."""
-    ends = [(*line.points[-1], line.letter) for line in lines if line.points]
+    """Dots at the ends of the lines, and their letters as near as they go without one on top of another."""
+    ends = [(*line.points[-1], line.letter or plain_percent(line.points[-1][1])) for line in lines if line.points]
     ends.sort(key=lambda end: -end[1])
     bottom = _CURVE_TOP + _CURVE_HEIGHT
     drawn, y = [], 0.0
     for at, (hour, share, letter) in enumerate(ends):
         below = (len(ends) - 1 - at) * _LETTER
-        y = min(max(bottom - _CURVE_HEIGHT * share / top - 5, y + _LETTER), bottom - below)
+        place = bottom - _CURVE_HEIGHT * share / top
+        y = min(max(place - 5, y + _LETTER), bottom - below)
         drawn.append(
-            Markup('<text class="letter" x="{}%" y="{}" text-anchor="end">{}</text>').format(
-                _x(hour / hours), _round(y), letter
-            )
+            Markup(
+                '<circle cx="{x}%" cy="{}" r="4"/>'
+                '<text class="letter" x="{x}%" dx="-7" y="{}" text-anchor="end">{}</text>'
+            ).format(_round(place), _round(y), letter, x=_x(hour / hours))
         )
     return drawn
 
@@ -207,7 +215,7 @@ def _ceiling(shares: Iterable[float]) -> float:
 
 def _x(share: float) -> float:
     """A place on the plot, in percent of the chart's width."""
-    return _round(_LEFT + _WIDTH * min(1.0, max(0.0, share)))
+    return _round(100 * min(1.0, max(0.0, share)))
 
 
 def _round(value: float) -> float:
@@ -215,7 +223,7 @@ def _round(value: float) -> float:
 
 
 def _named(row: Dot | Bar | Curve) -> str:
-    return f"{row.letter}, {row.name}"
+    return f"{row.letter}, {row.name}" if row.letter else row.name
 
 
 def _said(dot: Dot) -> str:
@@ -237,4 +245,4 @@ def _grown(line: Curve) -> str:
     if not line.points:
         return "nothing yet"
     hour, share = line.points[-1]
-    return f"{plain_percent(share)} after {hour:g} hours"
+    return f"{plain_percent(share)} after {hour:g} {'hour' if hour == 1 else 'hours'}"

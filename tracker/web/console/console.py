@@ -5,17 +5,18 @@ Owns signing in and out, and the check of every form. Must not know what the pag
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from tracker.core.accounts import Directory
-from tracker.core.errors import TrackerError
 from tracker.core.tokens import TokenCodec
 from tracker.directory import DirectoryWatch
 from tracker.stores import Store
@@ -35,10 +36,24 @@ COOKIE: Final = "tracker_console"
 SIGN_IN: Final = "/console/sign-in"
 
 Handler = Callable[[Visit], Awaitable[Response]]
+Answer = Callable[[Request], Awaitable[Response]]
+
+logger = logging.getLogger(__name__)
 
 
 class NotOurForm(NotAllowed):
     """The form was not sent from a page of this session. Go back, load that page anew, and try again."""
+
+
+class _Page:
+    """An answer as an application: to any method, since the router refuses those that it is told of by itself."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._answer(Request(scope, receive))
+        await answer(scope, receive, send)
 
 
 class Console:
@@ -76,26 +91,30 @@ class Console:
             ("/console/{rest:path}", get, self._nothing),
         ]
         return [
-            Route("/console/style.css", self._renderer.style),
-            Route(SIGN_IN, self._guarded(self._signing_in), methods=[*get, *post]),
-            *(Route(where, self._guarded(self._with_session(page)), methods=how) for where, how, page in signed_in),
+            Route("/console/style.css", self._guarded(self._renderer.style, get)),
+            Route(SIGN_IN, self._guarded(self._signing_in, [*get, *post])),
+            *(Route(where, self._guarded(self._with_session(page), how)) for where, how, page in signed_in),
         ]
 
-    def _guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        """``answer``, with a page for every error that is raised on purpose."""
+    def _guarded(self, answer: Answer, methods: list[str]) -> _Page:
+        """``answer`` to these methods, and to HEAD as to GET, with a page for whatever goes wrong."""
 
         async def guarded(request: Request) -> Response:
             try:
+                if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
+                    raise HTTPException(405, headers={"Allow": ", ".join(methods)})
                 return await answer(request)
-            except TrackerError as error:
-                details = problem(error)
-                return self._failed(request, details.status, details.title, details.detail)
             except HTTPException as error:
-                return self._failed(request, error.status_code, "This did not work", error.detail)
+                return self._failed(request, error.status_code, "This did not work", error.detail, error.headers)
+            except Exception as error:
+                details = problem(error)
+                if details.status == 500:
+                    logger.error("a page could not be made", exc_info=error, extra={"action": "console_failed"})
+                return self._failed(request, details.status, details.title, details.detail)
 
-        return guarded
+        return _Page(guarded)
 
-    def _with_session(self, page: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def _with_session(self, page: Handler) -> Answer:
         """``page`` for whoever is signed in; all others are asked to."""
 
         async def answer(request: Request) -> Response:
@@ -156,10 +175,12 @@ class Console:
     async def _nothing(self, visit: Visit) -> Response:
         raise NotFound("There is no such page.")
 
-    def _failed(self, request: Request, status: int, title: str, detail: str) -> Response:
+    def _failed(
+        self, request: Request, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
         session = self._session(request)
         visit = Visit(request, session) if session else None
-        headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
+        headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else headers
         return self._renderer.page("problem.html", visit, {"title": title, "detail": detail}, status, headers)
 
 

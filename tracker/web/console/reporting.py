@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tracker.core.accounts import Scope
-from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES, NAMES, compare
+from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES, NAMES, Finding, compare
 from tracker.core.figures import BatchReport, Metric, Rate
 from tracker.stores import Store
 from tracker.stores.batches import Batches
@@ -23,6 +23,7 @@ from tracker.web.batches import BatchesApi, chosen_batches, reports_on
 from tracker.web.callers import Callers
 from tracker.web.problems import NotAllowed
 
+from . import words
 from .charts import LETTERS, Bar, Curve, Dot, bars, curves, intervals
 from .rendering import HEADERS, Renderer
 from .requests import Visit
@@ -36,6 +37,9 @@ COMPARED: Final = (
     Metric.UNSUBSCRIBE_RATE,
 )
 """What has a chart of its own; the rest stands in a table."""
+
+SHOWN: Final = (Finding.HIGHER, Finding.LOWER)
+"""What stands at the top of a comparison, of every metric; the rest stands with its metric."""
 
 _SECOND_US: Final = 1_000_000
 
@@ -84,11 +88,13 @@ class Reporting:
             return self._renderer.page("problem.html", visit, {"title": "What to compare?", "detail": detail}, 422)
         reports = await reports_on(self._batches, visit.account, chosen_batches(names, MIN_BATCHES))
         comparison = compare(reports, time.time_ns() // 1000)
+        said = {metric: [one for one in comparison.differences if one.metric is metric] for metric in Metric}
         values = {
-            "reports": list(zip(LETTERS, reports, strict=False)),
+            "reports": lettered(reports),
             "names": names,
             "comparison": comparison,
-            "findings": [(name, [one for one in comparison.differences if one.batch == name]) for name in names[1:]],
+            "shown": [one for metric in Metric for one in said[metric] if one.verdict in SHOWN],
+            "quiet": {metric: [one for one in said[metric] if one.verdict not in SHOWN] for metric in Metric},
             "missing": missing,
             "charts": [_chart(metric, reports) for metric in COMPARED],
             "rest": [metric for metric in Metric if metric not in COMPARED],
@@ -141,15 +147,20 @@ def missing(report: BatchReport, metric: str) -> str:
     return "not reported" if metric == Metric.DELIVERY_RATE else "nothing to count"
 
 
+def lettered(reports: Sequence[BatchReport]) -> list[tuple[str, BatchReport]]:
+    """Each with its letter; a single one has none, there is nothing to tell it from."""
+    return list(zip(LETTERS if len(reports) > 1 else [""], reports, strict=False))
+
+
 def _titles() -> dict[Metric, str]:
-    return {metric: name[:1].upper() + name[1:] for metric, name in NAMES.items()}
+    return {metric: words.capital(name) for metric, name in NAMES.items()}
 
 
 def _chart(metric: Metric, reports: Sequence[BatchReport]) -> Chart:
     rates = [report.rates[metric] for report in reports]
     dots = [
         Dot(letter, report.batch, rate.rate, rate.low, rate.high, missing(report, metric))
-        for letter, report, rate in zip(LETTERS, reports, rates, strict=False)
+        for (letter, report), rate in zip(lettered(reports), rates, strict=True)
     ]
     title = _titles()[metric]
     return Chart(metric, title, intervals(metric.value.replace("_", "-"), f"{title}, with intervals", dots), rates)
@@ -158,7 +169,7 @@ def _chart(metric: Metric, reports: Sequence[BatchReport]) -> Chart:
 def _opened_by(reports: Sequence[BatchReport]) -> Markup:
     rows = [
         Bar(letter, one.batch, (one.opened_by.human, one.opened_by.proxy, one.opened_by.implied))
-        for letter, one in zip(LETTERS, reports, strict=False)
+        for letter, one in lettered(reports)
         if one.opened_by is not None
     ]
     return bars("opened-by", "How it is known that messages were opened", rows) if rows else Markup("")
@@ -168,7 +179,7 @@ def _series(reports: Sequence[BatchReport]) -> list[tuple[str, Markup]]:
     """A chart of what was opened and one of what was clicked, by and by."""
     found = []
     for title, metric, part in (("Opened", Metric.OPEN_RATE, 0), ("Clicked", Metric.CLICK_RATE, 1)):
-        lines = [_curve(letter, one, metric, part) for letter, one in zip(LETTERS, reports, strict=False)]
+        lines = [_curve(letter, one, metric, part) for letter, one in lettered(reports)]
         found.append((title, curves(f"{title.lower()}-by-hour", f"{title} by hours since the batch began", lines)))
     return found
 
@@ -178,7 +189,7 @@ def _curve(letter: str, report: BatchReport, metric: Metric, part: int) -> Curve
     if report.rates[metric].rate is None or (report.opens, report.clicks)[part] is None:
         return Curve(letter, report.batch, None)
     points = [(hour, min(1.0, counts[part] / of)) for hour, counts in _grown(report)]
-    return Curve(letter, report.batch, [(0, 0), *points] if points else [])
+    return Curve(letter, report.batch, points)
 
 
 def _grown(report: BatchReport) -> list[tuple[int, tuple[int, int]]]:

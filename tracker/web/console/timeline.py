@@ -20,8 +20,12 @@ from tracker.web.requests import event_cursor
 from . import words
 from .rendering import Renderer, path
 from .requests import Visit
+from .streaks import burst, grouped
 
 EVENTS_PER_PAGE: Final = 200
+
+MOST_IN_COLUMN: Final = 36
+"""Chars of what is shown beside others; what is longer has a line for itself, and comes first."""
 
 Detail = tuple[str, str]
 """What it is, and what it says."""
@@ -34,9 +38,8 @@ class Entry(NamedTuple):
     title: str
     actor: Actor | None
     reasons: list[str]
-    is_corrected: bool
-    """Whether it counted as a person's until other events showed what it was."""
-    rule_version: int | None
+    is_by_company: bool
+    """Whether only other hits near it showed a machine: by itself it looks like a person's."""
     details: list[Detail]
 
 
@@ -58,15 +61,17 @@ class Timeline:
         shown = found[:EVENTS_PER_PAGE]
         next_ = _next(message_id, shown[-1][0]) if len(found) > len(shown) else None
         # Pages follow the order of recording; within one, what happened first comes first.
-        entries = [_entry(*one) for one in sorted(shown, key=lambda one: (one[0].occurred_at, one[0].id))]
+        shown.sort(key=lambda one: (one[0].occurred_at, one[0].id))
         values = {
             "status": status,
             "registration": status.registration or Registration(),
             "stage": words.STAGES[status.stage],
             "times": _times(status),
             "links": sorted(status.links.items()),
-            "entries": entries,
-            "corrected": any(entry.is_corrected for entry in entries),
+            "groups": [
+                ([_entry(*one) for one in hits], burst(hits) if len(hits) > 1 else None) for hits in grouped(shown)
+            ],
+            "most_in_column": MOST_IN_COLUMN,
             "next": next_,
             "is_first": not after,
         }
@@ -100,22 +105,23 @@ def _times(status: Status) -> list[tuple[str, int]]:
 
 def _entry(event: Event, verdict: Verdict | None) -> Entry:
     reasons = verdict.reasons if verdict else ()
+    details = [(name, text) for name, text in _details(event) if text]
+    if verdict:
+        details.append(("Judged by", f"rules version {verdict.rule_version}"))
     return Entry(
         event=event,
         title=words.event(event.facts.type),
         actor=verdict.actor if verdict else None,
         reasons=[words.reason(reason) for reason in reasons],
-        is_corrected=not words.BY_COMPANY.isdisjoint(reasons),
-        rule_version=verdict.rule_version if verdict else None,
-        details=[(name, text) for name, text in _details(event) if text],
+        is_by_company=not words.BY_COMPANY.isdisjoint(reasons),
+        details=sorted(details, key=lambda one: len(one[1]) <= MOST_IN_COLUMN),
     )
 
 
 def _details(event: Event) -> Iterator[tuple[str, str | None]]:
     facts = event.facts
     if facts.type == EventType.CLICKED:
-        yield "Link", f"number {facts.link}" if facts.link is not None else None
-        yield "Leads to", facts.url
+        yield "Link" if facts.link is None else words.link(facts.link), facts.url
     yield "List", facts.list
     if facts.delivery:
         yield "Mail server's answer", facts.delivery.status_code

@@ -9,7 +9,7 @@ import datetime
 import re
 from typing import Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tracker.core.model import Actor, EventType
 from tracker.core.status import Stage
@@ -53,19 +53,27 @@ REASONS: Final = {
     "honeypot": "It followed a hidden link that no person sees.",
     "near_honeypot": "A hidden link that no person sees was followed within seconds of it.",
     "burst": "Three or more different links of this message were followed within 10 seconds.",
+    "sweep_from_one_source": "Five or more different links of this message were followed within two minutes from one "
+    "address.",
     "burst_from_one_source": "Two or more different links of this message were followed within seconds from one "
     "address.",
     "open_with_burst": "It came with a burst of clicks: a mail filter loads the images, then tries the links.",
 }
 """Why an event counts as a proxy's or a machine's, by the classifier's reason."""
 
-BY_COMPANY: Final = frozenset({"near_honeypot", "burst", "burst_from_one_source", "open_with_burst"})
-"""Reasons that lie in other events near by: when it was recorded, such an event counted as a person's."""
+BY_COMPANY: Final = frozenset(
+    {"near_honeypot", "burst", "sweep_from_one_source", "burst_from_one_source", "open_with_burst"}
+)
+"""Reasons that lie in other hits near by: by itself, such a hit looks like a person's."""
+
+_MOST_UNBROKEN_CHARS: Final = 20
+_MINUS: Final = re.compile(r"(?<= )-(?=\d+\.\d+(?: to | points|\)))")
+_HYPHENATED: Final = re.compile(r"\S*-\S*")
 
 
 def reason(code: str) -> str:
     """A reason in words; one that is not known here as it is."""
-    return REASONS.get(code, code)
+    return REASONS.get(code, code).replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")
 
 
 def event(type_: str) -> str:
@@ -76,6 +84,11 @@ def event(type_: str) -> str:
 def when(microseconds: int) -> str:
     """A moment, to the second and in UTC, which machines can read as well."""
     return _time(microseconds, "%b %Y, %H:%M:%S UTC")
+
+
+def instant(microseconds: int) -> str:
+    """A moment, to the millisecond and in UTC, which machines can read as well."""
+    return _time(microseconds, f"%b %Y, %H:%M:%S.{microseconds // 1000 % 1000:03} UTC")
 
 
 def day(microseconds: int) -> str:
@@ -111,6 +124,32 @@ def plain_percent(share: float) -> str:
     if 0 < hundredfold < 0.01:
         return "<0.01\N{NARROW NO-BREAK SPACE}%"
     return f"{hundredfold:.{2 if 0 < hundredfold < 1 else 1}f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def prose(text: str) -> str:
+    """A plain sentence of the reports as a page shows it: with real minus signs, and broken where it may be."""
+    text = _MINUS.sub("\N{MINUS SIGN}", text)
+    text = re.sub(r"(?<=\d) %", "\N{NARROW NO-BREAK SPACE}%", text).replace("% interval", "%\N{NO-BREAK SPACE}interval")
+    pieces, end = [], 0
+    for match in _HYPHENATED.finditer(text):
+        pieces += [escape(text[end : match.start()]), name(match[0])]
+        end = match.end()
+    return Markup("").join([*pieces, escape(text[end:])])
+
+
+def name(text: str) -> str:
+    """A name that is not broken, at its hyphens say, unless it is too long for that."""
+    return Markup('<span class="whole">{}</span>').format(text) if len(text) <= _MOST_UNBROKEN_CHARS else escape(text)
+
+
+def link(index: int) -> str:
+    """What the link with this index is called: people count from one."""
+    return f"Link {index + 1}"
+
+
+def capital(text: str) -> str:
+    """``text`` as a sentence begins."""
+    return text[:1].upper() + text[1:]
 
 
 def sentence(name: str) -> str:
