@@ -80,6 +80,7 @@ class Relay:
         self._store = store
         self._at_work = asyncio.Lock()
         self._failures = 0
+        self._rows_at_once = _BATCH_ROWS
         self._crashes = 0
         self._fill = 0.0
         self._oldest_at: int | None = None
@@ -95,7 +96,7 @@ class Relay:
                 await asyncio.sleep(backoff_s(self._failures))
             elif rows:
                 await self._rest(time.monotonic() - started, self._spool.appended - seen)
-                if rows < _BATCH_ROWS:
+                if rows < self._rows_at_once:
                     await asyncio.sleep(_GATHER_S)
             else:
                 await self._wait_for_rows()
@@ -142,8 +143,11 @@ class Relay:
             try:
                 rows = await self._move()
                 self._failures = self._crashes = 0
+                self._rows_at_once = min(_BATCH_ROWS, 2 * self._rows_at_once)
             except (StoreUnavailable, SpoolUnavailable, TimeoutError) as error:
                 self._failed(str(error) or "timeout")
+                if self._failures > _PATIENCE:  # perhaps there is too much in it for one transaction
+                    self._rows_at_once = max(1, self._rows_at_once // 2)
             except Exception as error:
                 self._crashes += 1
                 # Without the message of the exception, which may quote an address.
@@ -153,7 +157,7 @@ class Relay:
             return rows
 
     async def _move(self) -> int:
-        rows = await asyncio.to_thread(self._spool.read, _BATCH_ROWS)
+        rows = await asyncio.to_thread(self._spool.read, self._rows_at_once)
         self._oldest_at = rows[0][1].recorded_at if rows else None
         if rows:
             await self._record(rows)

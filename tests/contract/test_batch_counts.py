@@ -173,3 +173,24 @@ async def test_a_message_that_is_known_again_keeps_its_counts(database: Database
     finally:
         await one.close()
         await two.close()
+
+
+async def test_messages_from_before_there_were_counts(database: Database, store: Store, batches: Batches) -> None:
+    """They count for nothing until something happens to them; then for all that they are, once."""
+    ids = [f"m-{number}" for number in range(4)]
+    await store.record([in_batch(id_) for id_ in ids])
+    await store.record([click(ids[0], "https://a/"), event("failed", ids[3])])
+    await database.execute("UPDATE tracker.messages SET is_counted = FALSE")
+    await database.execute("DELETE FROM tracker.batch_counts")
+    await database.execute("DELETE FROM tracker.batches")
+    await store.record([event("opened", ids[1], user_agent=AGENT), in_batch("m-new")])
+    counts = (await counts_of(batches)).counts
+    assert (counts[Key(Measure.MESSAGES)], counts[Key(Measure.OPENED)], counts[Key(Measure.CLICKED)]) == (2, 1, 0)
+    await store.record([click(ids[0], "https://b/", NOON + SECOND)])
+    assert min((await counts_of(batches)).counts.values()) > 0
+    assert await Reclassify(store.database).page("default") == (5, 0, 0, None)
+    counts = (await counts_of(batches)).counts
+    assert (counts[Key(Measure.MESSAGES)], counts[Key(Measure.FAILED)], counts[Key(Measure.REACHED)]) == (5, 1, 4)
+    assert counts[Key(Measure.CLICKED_MACHINE)] == 1
+    await Reclassify(store.database).page("default")
+    assert (await counts_of(batches)).counts == counts

@@ -37,14 +37,15 @@ def actors(events: Iterable[Row]) -> dict[Any, str]:
 def _in_bursts(hits: list[Row]) -> set[Any]:
     """The ids of those that belong to a burst.
 
-    That is two destinations within 5 s from one source, three within 10 s from any, or five within 120 s from one.
+    That is two destinations within 5 s from one source, or three within 10 s from any. Slow sweeps are told apart only
+    after a reported arrival, and the load reports none.
     """
     clicks = [event for event in hits if event["type"] == "clicked"]
     burst: dict[Any, Row] = {}
     for start in clicks:
-        following = [click for click in clicks if _is_within(start, click, 120)]
+        following = [click for click in clicks if _is_within(start, click, 10)]
         from_one = [click for click in following if click["source"] == start["source"]]
-        for found, seconds, destinations in ((following, 10, 3), (from_one, 5, 2), (from_one, 120, 5)):
+        for found, seconds, destinations in ((following, 10, 3), (from_one, 5, 2)):
             window = [click for click in found if _is_within(start, click, seconds)]
             if len({click["url"] for click in window}) >= destinations:
                 burst |= {click["id"]: click for click in window}

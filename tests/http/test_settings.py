@@ -24,8 +24,8 @@ DEFAULTS: dict[str, Any] = {
     "link_params": {}, "footer": "auto", "sender_name": "", "postal_address": "",
     "unknown_consent": {"opens": "granted", "clicks": "granted"}, "retention_days": None,
     "classifier": {
-        "bursts": True, "burst_s": 5, "probable_networks": True, "quick_open_s": 0, "quick_click_s": 0,
-        "honeypot": False,
+        "bursts": True, "burst_s": 5, "sweeps": True, "probable_networks": True, "quick_open_s": 0,
+        "quick_click_s": 0, "honeypot": False,
     },
 }  # fmt: skip
 ALL_SET: dict[str, Any] = {
@@ -35,8 +35,8 @@ ALL_SET: dict[str, Any] = {
     "postal_address": "Street 1\nTown", "unknown_consent": {"opens": "denied", "clicks": "granted"},
     "retention_days": 400,
     "classifier": {
-        "bursts": False, "burst_s": 1.5, "probable_networks": False, "quick_open_s": 2.5, "quick_click_s": 600,
-        "honeypot": True,
+        "bursts": False, "burst_s": 1.5, "sweeps": False, "probable_networks": False, "quick_open_s": 2.5,
+        "quick_click_s": 600, "honeypot": True,
     },
 }  # fmt: skip
 _ids = (f"set-{number}" for number in itertools.count())

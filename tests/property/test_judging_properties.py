@@ -59,6 +59,7 @@ classifiers = st.just(ClassifierSettings()) | st.builds(
     ClassifierSettings,
     bursts=st.booleans(),
     burst_s=st.sampled_from([1, 5]),
+    sweeps=st.booleans(),
     probable_networks=st.booleans(),
     quick_open_s=quick,
     quick_click_s=quick,
@@ -91,7 +92,7 @@ def test_the_order_of_hits_does_not_matter(
 @settings(max_examples=600)
 @example(
     chain((0, "opened", "", None), *((60 + 30 * n, "clicked", "abcde"[n], b"1") for n in range(5))),
-    None,
+    MIDDAY,
     ClassifierSettings(),
 )
 @given(hit_lists, arrivals, classifiers)

@@ -74,6 +74,14 @@ def judged(
         IPHONE + " Instagram 330.0.0.25.111 (iPhone14,5; iOS 17_5; en_US)",
         "Mozilla/5.0 (Windows NT 10.0; rv:128.0) Gecko/20100101 Thunderbird/128.3.0",
         "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0 Javascript",
+        IPHONE + " WhatsApp/2.24.10",
+        PHONE.format("9; CUBOT") + " Cubot",
+        PHONE.format("11; Document Scanner Tab"),
+        PHONE.format("10; TC52 Barcode Scanner"),
+        IPHONE + " QRScanner/3.1",
+        "Nokia6300/2.0 (05.00) Profile/MIDP-2.0 Configuration/CLDC-1.1 UNTRUSTED/1.0 Java/1.4",
+        "Mozilla/5.0 (Nokia8110; Opera Mini Java/1.0; U; en)",
+        IPHONE + " AxiosNews/4.2",
         "Mozilla/5.0 (ATP Security Browser)",
         "Mozilla/5.0 (bottle)",
     ],
@@ -92,7 +100,7 @@ def test_people(type_: str, agent: str) -> None:
             [
                 "BarracudaCentral", "Mozilla/5.0 (Proofpoint URL Defense)", "Mimecast", "symantec/1", "MessageLabs",
                 "TrendMicro WTP", "IronPort", "Sophos", "FireEye", "Zscaler", "Forcepoint", "urldefense",
-                "Mozilla/5.0 SafeLinks", "LinkScanner",
+                "Mozilla/5.0 SafeLinks", "LinkScanner", "x URL Scanner/2", "mail-scanner",
             ],
         ),
         (
@@ -100,7 +108,9 @@ def test_people(type_: str, agent: str) -> None:
             [
                 "curl/8.5.0", "Wget/1.21", "python-requests/2.32", "Python/3.11 aiohttp/3.9", "okhttp/4.12.0",
                 "Go-http-client/2.0", "Java/17.0.2", "libwww-perl/6.7", CHROME.replace("Chrome", "HeadlessChrome"),
-                "Mozilla/5.0 PhantomJS/2.1.1",
+                "Mozilla/5.0 PhantomJS/2.1.1", "curl", "Wget", "libcurl-agent/1.0", "axios/1.6.0", "undici",
+                "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", "node-fetch", "GuzzleHttp/7", "aiohttp/3.9",
+                "Apache-HttpClient/4.5.13 (Java/11.0.2)", "Go http package", "PostmanRuntime/7.36",
             ],
         ),
         (
@@ -110,6 +120,10 @@ def test_people(type_: str, agent: str) -> None:
                 "WhatsApp/2.23.20.0", "TelegramBot (like TwitterBot)", "SkypeUriPreview Preview/0.5",
                 "BingPreview/1.0b", "LinkedInBot/1.0", "Twitterbot/1.0", "Discordbot/2.0", "Applebot/0.1",
                 "my-crawler", "Baiduspider", "Google-Page-Preview", "Googlebot/2.1", "SomeBot; x", "x (somebot)",
+                "facebookcatalog/1.0", "Slack-ImgProxy (+https://api.slack.com/robots)", "Googlebot-Image/1.0",
+                "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X) AppleWebKit (compatible; AdsBot-Google-Mobile; +http://x)",
+                "AdsBot-Google", "Mozilla/5.0 (compatible; Google-InspectionTool/1.0)", "GoogleOther", "BitlyBot",
+                "Iframely/1.3.1", "Embedly", "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://x)",
             ],
         ),
     ],
@@ -291,7 +305,7 @@ def test_when_a_mail_arrived() -> None:
 def test_what_settings_may_say() -> None:
     read = msgspec.json.Decoder(ClassifierSettings).decode
     assert read("{}") == ClassifierSettings(
-        bursts=True, burst_s=5, probable_networks=True, quick_open_s=0, quick_click_s=0, honeypot=False
+        bursts=True, burst_s=5, sweeps=True, probable_networks=True, quick_open_s=0, quick_click_s=0, honeypot=False
     )
     assert read('{"quick_open_s": 600, "quick_click_s": 1.5}') == ClassifierSettings(
         quick_open_s=600, quick_click_s=1.5
@@ -309,6 +323,6 @@ def test_what_settings_may_say() -> None:
 
 def test_verdicts_differ_in_who_and_why() -> None:
     human, burst = Verdict(Actor.HUMAN, (), 1), Verdict(Actor.MACHINE, ("burst",), 1)
-    assert not differ({b"1": human}, {b"1": Verdict(Actor.HUMAN, (), 2), b"2": burst})
-    assert all(differ({b"1": human, b"2": old}, {b"1": human, b"2": human}) for old in (burst, None))
-    assert differ({b"1": burst}, {b"1": Verdict(Actor.MACHINE, ("near_honeypot",), 1)})
+    assert not differ(human, Verdict(Actor.HUMAN, (), 2))
+    assert differ(human, burst)
+    assert differ(burst, Verdict(Actor.MACHINE, ("near_honeypot",), 1))

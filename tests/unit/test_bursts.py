@@ -30,10 +30,11 @@ def opened(at_s: float, source: bytes | None = C) -> Event:
     return hit("opened", at_s, None, source, False)
 
 
-def found(*hits: Event) -> list[str | None]:
+def found(*hits: Event, arrived_s: float | None = 0) -> list[str | None]:
     """The reason for each hit, the same whatever order they come in."""
-    reasons = found_in(hits)
-    assert found_in(reversed(hits)) == reasons
+    arrived = None if arrived_s is None else MIDNIGHT + round(arrived_s * SECOND)
+    reasons = found_in(hits, arrived=arrived)
+    assert found_in(reversed(hits), arrived=arrived) == reasons
     assert reasons.keys() <= {event.id for event in hits}
     return [reasons.get(event.id) for event in hits]
 
@@ -132,6 +133,15 @@ def test_five_destinations_from_one_source_within_120_s(last_s: float, reason: s
     assert found(*slow, click(last_s, "e")) == [reason] * 5
     assert found(*slow, click(last_s, "d")) == [None] * 5
     assert found(*slow, click(last_s, "e", B)) == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("arrived_s", "reason"),
+    [(None, None), (0, SWEEP), (60, SWEEP), (60.000001, None), (-500, SWEEP), (-500.000001, None)],
+)
+def test_a_sweep_is_one_only_soon_after_the_arrival(arrived_s: float | None, reason: str | None) -> None:
+    slow = [click(number * 25, "abcde"[number]) for number in range(5)]
+    assert found(*slow, arrived_s=arrived_s) == [reason] * 5
 
 
 def test_a_person_is_no_part_of_a_slow_filter_beside_them() -> None:

@@ -29,7 +29,13 @@ OTHERS = AccountSettings(
     unknown_consent=UnknownConsent(Consent.DENIED, Consent.GRANTED),
     retention_days=30,
     classifier=ClassifierSettings(
-        bursts=False, burst_s=1.5, probable_networks=False, quick_open_s=0.5, quick_click_s=12, honeypot=True
+        bursts=False,
+        burst_s=1.5,
+        sweeps=False,
+        probable_networks=False,
+        quick_open_s=0.5,
+        quick_click_s=12,
+        honeypot=True,
     ),
 )
 

@@ -182,6 +182,26 @@ def test_a_batch_whose_answer_was_lost_is_sent_again_under_the_same_ids(tmp_path
     run(main())
 
 
+def test_a_batch_that_is_too_much_for_the_store_is_made_smaller(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def fault(events: Sequence[Event]) -> None:
+        sizes.append(len(events))
+        if len(events) > 3:
+            raise StoreUnavailable("the connection was lost")
+
+    async def check() -> None:
+        async with opened(tmp_path) as spool:
+            await spool.append_all([(hit(number), number) for number in range(20)])
+            store = PlannedStore(fault)
+            async with relaying(spool, store):
+                await until(lambda: len(store.kept) == 20)
+
+    run(check())
+    assert sizes[:4] == [20] * 4, "it is most likely away, so that is tried first"
+    assert max(sizes) == 20
+
+
 def test_drain_relays_what_is_there(tmp_path: Path) -> None:
     async def main() -> None:
         store = PlannedStore()

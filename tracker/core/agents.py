@@ -8,14 +8,14 @@ at that time: a hit that is recorded later can change the verdict on an earlier 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from .bursts import REACH_US, found_in
+from .bursts import EARLY_US, REACH_US, found_in
 from .model import Actor, Event, EventType, Facts, Verdict
 from .networks import parse_match
 
@@ -44,25 +44,26 @@ PREFETCH_WORDS: Final = ("prefetch", "preview", "prerender")
 
 SCANNERS: Final = re.compile(
     "barracuda|proofpoint|mimecast|symantec|messagelabs|trendmicro|ironport|sophos|fireeye|zscaler|forcepoint"
-    "|urldefense|safelinks|scanner"
+    "|urldefense|safelinks|(?:link|url|mail|security|virus|vulnerability)[ -]?scanner"
 )
-"""Names that mail filters give in their user agents. Most give a browser's."""
+"""Names that mail filters give in their user agents. Most give a browser's. People have scanners for bar codes."""
 
-TOOLS: Final = re.compile("curl/|wget/|python-|python/|okhttp|go-http-client|java/|libwww|headless|phantomjs")
-"""Programs that fetch without a person. "java" alone would be too broad."""
+TOOLS: Final = re.compile(
+    "curl(?![a-z])|wget(?![a-z])|python-|python/|aiohttp/|okhttp|go-http-client|go http package|libwww|headless|phantomjs"
+    "|guzzlehttp|node-fetch|postmanruntime|^(?:java/|axios/|undici|apache-httpclient)"
+)
+"""Programs that fetch without a person. Old telephones have Java, and a link preview names its HTTP client."""
 
 PREVIEWS: Final = re.compile(
-    "slackbot|facebookexternalhit|whatsapp/|telegrambot|skypeuripreview|bingpreview|linkedinbot|twitterbot|discordbot"
-    r"|applebot|crawler|spider|preview|(?<!cu)bot[/;)]"
+    "slackbot|slack-imgproxy|facebookexternalhit|facebookcatalog|^whatsapp/|telegrambot|skypeuripreview|bingpreview"
+    "|linkedinbot|twitterbot|discordbot|applebot|googlebot|adsbot-google|google-inspectiontool|googleother|iframely|embedly"
+    "|crawler|spider|preview|(?<!cu)bot(?:[/;)]|$)"
 )
-"""Programs that show what a link leads to, or index it. Cubot makes telephones."""
+"""Programs that show what a link leads to, or index it. Cubot makes telephones; WhatsApp's browser for people ends with
+its name."""
 
 SOON_S: Final = {"probable_network": 600, "no_image_accepted": 60}
 """Signs that decide nothing by themselves, by how soon after the mail's arrival they do."""
-
-EARLY_US: Final = 60_000_000
-"""A hit this long before the reported arrival still counts as one soon after it: filters look before they accept.
-Where it is longer before, the report's time must be wrong."""
 
 _SECOND_US: Final = 1_000_000
 _OPENED: Final = EventType.OPENED.value
@@ -76,6 +77,8 @@ class ClassifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """Whether several destinations of one message within seconds make a machine."""
     burst_s: Annotated[float, Meta(gt=0, le=5)] = 5
     """Within how many seconds two destinations from one source do. 1 spares most people who open links in tabs."""
+    sweeps: bool = True
+    """Whether five destinations within two minutes from one source do, soon after the mail's reported arrival."""
     probable_networks: bool = True
     """Whether a hit from a network that is probably a filter's makes one, within ten minutes of the mail's arrival."""
     quick_open_s: _Seconds = 0
@@ -104,18 +107,16 @@ def judge(hits: Iterable[Event], arrived: int | None, settings: ClassifierSettin
     hits = list(hits)
     verdicts = {event.id: _timed(event, arrived, settings) for event in hits}
     if settings.bursts:
-        for id_, reason in found_in(hits, round(settings.burst_s * _SECOND_US)).items():
+        sweeps_since = arrived if settings.sweeps else None
+        for id_, reason in found_in(hits, round(settings.burst_s * _SECOND_US), sweeps_since).items():
             if verdicts[id_].actor is Actor.HUMAN:
                 verdicts[id_] = Verdict(Actor.MACHINE, (reason,), RULE_VERSION)
     return verdicts
 
 
-def differ(old: Mapping[bytes, Verdict | None], new: Mapping[bytes, Verdict]) -> bool:
-    """Whether ``new`` says anything else of a hit in ``old`` than that did, whatever the version of the rules."""
-    return any(
-        verdict is None or (verdict.actor, verdict.reasons) != (new[id_].actor, new[id_].reasons)
-        for id_, verdict in old.items()
-    )
+def differ(old: Verdict, new: Verdict) -> bool:
+    """Whether the two say anything else, whatever the version of the rules."""
+    return (old.actor, old.reasons) != (new.actor, new.reasons)
 
 
 def _timed(event: Event, arrived: int | None, settings: ClassifierSettings) -> Verdict:

@@ -24,7 +24,13 @@ ANY_DESTINATIONS: Final = 3
 
 SWEEP_WINDOW_US: Final = 120 * _SECOND_US
 SWEEP_DESTINATIONS: Final = 5
-"""And so many within `SWEEP_WINDOW_US` from one: slow filters wait between their clicks."""
+SWEEP_AFTER_US: Final = 600 * _SECOND_US
+"""And so many within `SWEEP_WINDOW_US` from one are a slow filter's, all of them within `SWEEP_AFTER_US` of the mail's
+arrival. Later it may be a reader of a digest."""
+
+EARLY_US: Final = 60 * _SECOND_US
+"""A hit this long before the reported arrival still counts as one soon after it: filters look before they accept.
+Where it is longer before, the report's time must be wrong."""
 
 HONEYPOT_US: Final = 10 * _SECOND_US
 """A click this near to one on the hidden link is the same machine's."""
@@ -42,23 +48,31 @@ REACH_US: Final = OPEN_BEFORE_US + SWEEP_WINDOW_US
 _CLICKED: Final = EventType.CLICKED.value
 
 
-def found_in(hits: Iterable[Event], source_window_us: int = SOURCE_WINDOW_US) -> dict[bytes, str]:
-    """Those of ``hits``, opens and clicks of one message, that belong to a burst, by id, each with the reason."""
+def found_in(
+    hits: Iterable[Event], source_window_us: int = SOURCE_WINDOW_US, arrived: int | None = None
+) -> dict[bytes, str]:
+    """Those of ``hits``, opens and clicks of one message, that belong to a burst, by id, each with the reason.
+
+    ``arrived`` is when the mail did, in microseconds since the epoch: without it, slow filters can't be told apart.
+    """
     hits = sorted(hits, key=lambda event: (event.occurred_at, event.id))
     clicks = [event for event in hits if event.facts.type == _CLICKED]
     found = {event.id: "near_honeypot" for event in _near_honeypot(clicks)}
     found |= {event.id: "burst" for event in _bursts(clicks, ANY_WINDOW_US, ANY_DESTINATIONS)}
     for of_source in _by_source(clicks):
-        for reason, window_us, destinations in (
-            ("sweep_from_one_source", SWEEP_WINDOW_US, SWEEP_DESTINATIONS),
-            ("burst_from_one_source", source_window_us, SOURCE_DESTINATIONS),
-        ):
-            found |= {event.id: reason for event in _bursts(of_source, window_us, destinations)}
+        soon = [event for event in of_source if arrived is not None and _is_soon(event, arrived)]
+        found |= {event.id: "sweep_from_one_source" for event in _bursts(soon, SWEEP_WINDOW_US, SWEEP_DESTINATIONS)}
+        burst = _bursts(of_source, source_window_us, SOURCE_DESTINATIONS)
+        found |= {event.id: "burst_from_one_source" for event in burst}
     if found:
         opens = [event for event in hits if event.facts.type != _CLICKED]
         belonging = _belonging(opens, [event for event in clicks if event.id in found])
         found |= {event.id: "open_with_burst" for event in belonging}
     return found
+
+
+def _is_soon(event: Event, arrived: int) -> bool:
+    return arrived - EARLY_US <= event.occurred_at <= arrived + SWEEP_AFTER_US
 
 
 def _by_source(clicks: Sequence[Event]) -> Iterable[list[Event]]:

@@ -145,6 +145,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     change: RecipientChange | None = None
     honeypot: bool = False
     """The hidden link, which no person sees, was followed."""
+    device: str | None = None
+    """What `device_of` says of the user agent, where the store has kept that: nothing of its own, and never spooled."""
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -161,21 +161,34 @@ def whole_fold(account: str, message_id: str, events: Iterable[tuple[Event, Verd
 
 
 def _fold_hit(status: Status, event: Event, actor: Actor) -> None:
-    if actor is _HUMAN:
-        device = device_of(event.facts.user_agent or "")
-        status.devices[device] = status.devices.get(device, 0) + event.count
+    _count_hit(status, event, actor, event.count)
     if event.facts.type == _OPENED:
-        status.opens.add(actor, event.count)
         if actor is not _MACHINE:
             status.first_opened_at = _earliest(status.first_opened_at, event.occurred_at)
             status.last_opened_at = max(status.last_opened_at or 0, event.last_at)
-        return
-    status.clicks.add(actor, event.count)
-    link = (event.facts.link or 0, event.facts.url or "")
-    status.links.setdefault(link, Counts()).add(actor, event.count)
-    if actor is _HUMAN:
+    elif actor is _HUMAN:
         status.first_clicked_at = _earliest(status.first_clicked_at, event.occurred_at)
         status.last_clicked_at = max(status.last_clicked_at or 0, event.last_at)
+
+
+def count_anew(status: Status, event: Event, before: Actor, after: Actor) -> None:
+    """Count a hit that was folded in as ``before``'s as ``after``'s. The times of opens and clicks stay as they are."""
+    _count_hit(status, event, before, -event.count)
+    _count_hit(status, event, after, event.count)
+
+
+def _count_hit(status: Status, event: Event, actor: Actor, count: int) -> None:
+    facts = event.facts
+    if facts.type == _OPENED:
+        status.opens.add(actor, count)
+    else:
+        status.clicks.add(actor, count)
+        status.links.setdefault((facts.link or 0, facts.url or ""), Counts()).add(actor, count)
+    if actor is _HUMAN:
+        device = facts.device or device_of(facts.user_agent or "")
+        status.devices[device] = status.devices.get(device, 0) + count
+        if not status.devices[device]:
+            del status.devices[device]
 
 
 def _earliest(known: int | None, occurred_at: int) -> int:

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from tracker.core.agents import JUDGED_TYPES, REACH_US, ClassifierSettings, arrived_at, differ, judge
 from tracker.core.model import Event, EventType, Verdict
-from tracker.core.status import Status, fold, whole_fold
+from tracker.core.status import Status, count_anew, fold, whole_fold
 
 from .database import Each, Row
 from .rows import Key, judged_event, key_of, verdict_row
 
 HITS: Final = frozenset(type_.value for type_ in JUDGED_TYPES)
+
+MOST_NEAR: Final = 2000
+"""So many earlier hits of a message are looked at to judge new ones. No reader comes near that in some minutes; and
+nobody shall make recording slow with one link."""
 
 _Judged = tuple[Event, Verdict | None]
 
@@ -54,10 +58,10 @@ def classifiers(keys: Iterable[Key]) -> Generator[Each, Sequence[Row], Classifie
 def judging(
     new: Sequence[Event], before: Mapping[Key, Status], statuses: Mapping[Key, Status]
 ) -> Generator[Each, Sequence[Row], dict[Key, Status]]:
-    """Folds the hits ``new``, which are stored, into ``statuses``.
+    """Folds the hits ``new``, which are stored, into ``statuses``, and changes the verdicts that they change.
 
-    Returns the statuses of the messages whose earlier hits got another verdict by that, or by a report of when the mail
-    arrived: since what was folded in can't be taken out again, these are folded from all of their events.
+    Returns the statuses of the messages whose arrival was reported in another way, which may change any verdict: they
+    are folded from all of their events.
     """
     by_message: dict[Key, list[Event]] = defaultdict(list)
     for event in new:
@@ -65,16 +69,28 @@ def judging(
     again = {key for key, status in before.items() if _has_hits(status) and _arrived(status) != _arrived(statuses[key])}
     known = yield from classifiers(by_message.keys() | again)
     near = yield from _with_earlier(before, {key: hits for key, hits in by_message.items() if key not in again})
-    fresh: list[_Judged] = []
+    verdicts: dict[bytes, Verdict] = {}
+    moved = set()
     for key, judged in near.items():
-        verdicts = known.judge((event for event, _ in judged), statuses[key])
-        if differ(_touched(judged, by_message[key]), verdicts):
-            again.add(key)
-        else:
-            fresh += [(event, verdicts[event.id]) for event in by_message[key]]
-    yield from _putting({event.id: verdict for event, verdict in fresh if verdict is not None})
-    _fold(statuses, fresh)
+        now = known.judge((event for event, _ in judged), statuses[key])
+        verdicts |= {event.id: now[event.id] for event in by_message[key]}
+        fold(statuses[key], [(event, now[event.id]) for event in by_message[key]])
+        for event, old in _touched(judged, by_message[key]):
+            if differ(old, now[event.id]):
+                verdicts[event.id] = now[event.id]
+                if old.actor is not now[event.id].actor:
+                    count_anew(statuses[key], event, old.actor, now[event.id].actor)
+                    moved.add(key)
+    yield from _putting(verdicts)
+    yield from _timing(moved, statuses)
     return (yield from rejudging(again, statuses, known))
+
+
+def _timing(keys: Iterable[Key], statuses: Mapping[Key, Status]) -> Generator[Each, Sequence[Row], None]:
+    """Sets the times of opens and clicks by the verdicts as stored now: a minimum can't be taken back otherwise."""
+    for account, message_id, *times in (yield Each("hit_times", sorted(keys))):
+        status = statuses[account, message_id]
+        status.first_opened_at, status.last_opened_at, status.first_clicked_at, status.last_clicked_at = times
 
 
 def rejudging(
@@ -108,7 +124,7 @@ def _with_earlier(
 ) -> Generator[Each, Sequence[Row], dict[Key, list[_Judged]]]:
     """``new`` with the earlier hits that it takes to judge them, and these."""
     near: dict[Key, list[_Judged]] = {key: [(event, None) for event in hits] for key, hits in new.items()}
-    spans = [(*key, *_span(hits)) for key, hits in new.items() if _may_matter(before[key], hits)]
+    spans = [(*key, *_span(hits), MOST_NEAR) for key, hits in new.items() if _may_matter(before[key], hits)]
     for row in (yield Each("earlier_hits_near", sorted(spans))):
         event, verdict = judged_event(row)
         near[key_of(event)].append((event, verdict))
@@ -132,18 +148,16 @@ def _span(hits: Sequence[Event]) -> tuple[int, int]:
     return min(times) - 2 * REACH_US, max(times) + 2 * REACH_US
 
 
-def _touched(hits: Sequence[_Judged], new: Sequence[Event]) -> dict[bytes, Verdict | None]:
+def _touched(hits: Iterable[_Judged], new: Sequence[Event]) -> Iterator[tuple[Event, Verdict]]:
     """Those of ``hits`` that were judged before and that ``new`` may have a part in the verdict on.
 
     The others are there for the sake of these: not all that has a part in the verdicts on them is.
     """
-    times, ids = sorted(event.occurred_at for event in new), {event.id for event in new}
-    touched = {}
+    times = sorted(event.occurred_at for event in new)
     for event, verdict in hits:
         next_ = bisect_left(times, event.occurred_at - REACH_US)
-        if event.id not in ids and next_ < len(times) and times[next_] <= event.occurred_at + REACH_US:
-            touched[event.id] = verdict
-    return touched
+        if verdict is not None and next_ < len(times) and times[next_] <= event.occurred_at + REACH_US:
+            yield event, verdict
 
 
 def _arrived(status: Status) -> int | None:
@@ -152,8 +166,3 @@ def _arrived(status: Status) -> int | None:
 
 def _has_hits(status: Status) -> bool:
     return any((*msgspec.structs.astuple(status.opens), *msgspec.structs.astuple(status.clicks)))
-
-
-def _fold(statuses: Mapping[Key, Status], events: Iterable[_Judged]) -> None:
-    for event, verdict in events:
-        fold(statuses[key_of(event)], [(event, verdict)])

@@ -6,9 +6,9 @@ Owns the pool and how PostgreSQL's types are spelled. Must not decide what is wr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import asyncpg  # type: ignore[import-untyped]
 
@@ -90,13 +90,13 @@ class Postgres:
         """See `Database`."""
         with translated(UNAVAILABLE, REJECTED):
             async with self._connection() as db, db.transaction():
-                try:
-                    step = next(procedure)
-                    while True:
-                        step = procedure.send(await _run(db, step))
-                except StopIteration as done:
-                    result: Result = done.value
-                    return result
+                rows = None
+                while True:
+                    # In a thread: what follows from some thousand events takes longer than other requests may wait.
+                    step, result = await asyncio.to_thread(_advance, procedure, rows)
+                    if step is None:
+                        return cast(Result, result)
+                    rows = await _run(db, step)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -151,6 +151,14 @@ async def _run(db: Any, step: Once | Each) -> list[Row]:
             return [tuple(row) for row in await db.fetch(SQL[query], *parameters)]
         case Each(query, rows):
             return [tuple(row) for row in await db.fetch(SQL[query], *zip(*rows, strict=True))] if rows else []
+
+
+def _advance(procedure: Procedure[Result], rows: Sequence[Row] | None) -> tuple[Once | Each | None, Result | None]:
+    """The next step, or what the procedure came to; ``rows`` are those of the step before, None for the first."""
+    try:
+        return (next(procedure) if rows is None else procedure.send(rows)), None
+    except StopIteration as done:
+        return None, done.value
 
 
 def _is_lost(db: Any) -> bool:

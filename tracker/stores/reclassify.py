@@ -54,11 +54,13 @@ def _reclassifying(account: str, after: str) -> Generator[Once | Each, Sequence[
     keys = [(account, row[0]) for row in ids]
     rows = yield Each("lock_messages", keys)
     before: dict[Key, Status] = {(row[0], row[1]): status_in(row) for row in rows}
+    counted = {(row[0], row[1]): before[row[0], row[1]] for row in rows if row[-1]}
     known = yield from classifiers(before)
     statuses = yield from rejudging(before, before, known)
     changed = [statuses[key] for key in sorted(statuses) if statuses[key] != before[key]]
-    yield Each("put_messages", [status_row(status) for status in changed])
-    yield from counting(before, changed)
+    uncounted = [statuses[key] for key in sorted(before.keys() - counted.keys()) if statuses[key] == before[key]]
+    yield Each("put_messages", [status_row(status) for status in (*changed, *uncounted)])
+    yield from counting(counted, (*changed, *uncounted))
     yield from changing.noting(before, changed)
     stages = sum(status.stage is not before[status.account, status.message_id].stage for status in changed)
     return Page(len(keys), len(changed), stages, keys[-1][1] if len(keys) == PAGE_MESSAGES else None)

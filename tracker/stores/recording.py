@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, TypeAlias
 
+from tracker.core.devices import device_of
 from tracker.core.model import Event
 from tracker.core.status import Status, fold
 
@@ -42,6 +43,7 @@ def recording(events: Iterable[Event]) -> Steps:
     concerned = yield from consent.concerned(said, known)
     states = yield Each("lock_messages", sorted(keys | concerned))
     before = {(state[0], state[1]): status_in(state) for state in states}
+    counted = {(state[0], state[1]) for state in states if state[-1]}
     statuses = {(state[0], state[1]): status_in(state) for state in states}
     _fold(statuses, said)
     standings = yield from recording_effects(said, known)
@@ -50,7 +52,7 @@ def recording(events: Iterable[Event]) -> Steps:
     # Once, and late: a hit that is not kept must not leave its user agent behind, and in two steps the order of the
     # keys would not hold.
     agents = {agent for event in (*said, *new_hits) if (agent := event.facts.user_agent) is not None}
-    yield Each("add_user_agents", sorted((agent_digest(agent), agent) for agent in agents))
+    yield Each("add_user_agents", sorted((agent_digest(agent), agent, device_of(agent)) for agent in agents))
     refolded = yield from judging(new_hits, before, statuses)
     statuses |= refolded
     withdrawn = yield from consent.withdrawing(said, standings, statuses)
@@ -59,7 +61,7 @@ def recording(events: Iterable[Event]) -> Steps:
     events_of = {key_of(event) for event in (*said, *new_hits)}
     changed = [statuses[key] for key in sorted((events_of & statuses.keys()) | refolded.keys() | withdrawn)]
     yield Each("put_messages", [status_row(status) for status in changed])
-    yield from counting(before, changed)
+    yield from counting({key: before[key] for key in counted}, changed)
     earlier = {key: status for key, status in before.items() if key in known or key in concerned}
     yield from changing.noting(earlier, changed, withdrawn=withdrawn)
 

@@ -92,10 +92,13 @@ def event_row(event: Event) -> Row:
 
 
 def judged_event(row: Row) -> tuple[Event, Verdict | None]:
-    """The event of a row of ``events`` that has the user agent in full, and its verdict's columns at the end."""
+    """The event of a row of ``events`` that has the user agent in full, then its verdict's columns.
+
+    There may be one more column: what the user agent says it is.
+    """
     detail = row[18]
     said = (registration_in(detail), delivery_in(detail), *row[19:22], change_in(detail), _honeypot_in(detail))
-    facts = Facts(*(*row[6:18], *said))
+    facts = Facts(*(*row[6:18], *said, *row[25:26]))
     actor, reasons, rule_version = row[22:25]
     verdict = None if actor is None else Verdict(Actor(actor), _decode_reasons(reasons), rule_version)
     return Event(*(*row[:6], facts)), verdict

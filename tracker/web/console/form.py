@@ -103,6 +103,8 @@ GROUPS: Final = (
         Field("classifier.burst_s", Kind.SECONDS, "Within how many seconds two from one address are",
               "1 spares most people who open links in tabs; 5 catches the most mail filters.",
               "Type a number of seconds above 0, 5 at most."),
+        Field("classifier.sweeps", Kind.CHECK,
+              "Five links from one address within two minutes are, soon after the mail's reported arrival"),
         Field("classifier.probable_networks", Kind.CHECK,
               "Hits from networks that are probably a mail filter's are a machine's, soon after the mail's arrival"),
         Field("classifier.quick_open_s", Kind.SECONDS, "Opens sooner than this after the arrival are a machine's",

@@ -6,6 +6,11 @@ CREATE INDEX events_by_message ON tracker.events (account, message_id, occurred_
 
 ALTER TABLE tracker.messages ADD COLUMN devices jsonb NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN tracker.messages.devices IS 'What people opened and clicked on, and how often';
+-- What was there before has not been counted yet: it is when something happens to it, or when it is judged anew.
+ALTER TABLE tracker.messages ADD COLUMN is_counted boolean NOT NULL DEFAULT FALSE;
+COMMENT ON COLUMN tracker.messages.is_counted IS 'Whether it is in the counts of its batch';
+-- Worked out once, when the user agent is first seen.
+ALTER TABLE tracker.user_agents ADD COLUMN device text;
 CREATE INDEX messages_by_batch ON tracker.messages (account, batch, message_id) WHERE batch IS NOT NULL;
 
 CREATE TABLE tracker.batches (

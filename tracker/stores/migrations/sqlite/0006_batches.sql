@@ -6,6 +6,10 @@ CREATE INDEX events_by_message ON events (account, message_id, occurred_at, id);
 
 -- JSON: what people opened and clicked on, and how often.
 ALTER TABLE messages ADD COLUMN devices TEXT NOT NULL DEFAULT '{}';
+-- What was there before has not been counted yet: it is when something happens to it, or when it is judged anew.
+ALTER TABLE messages ADD COLUMN is_counted INTEGER NOT NULL DEFAULT 0;
+-- Worked out once, when the user agent is first seen.
+ALTER TABLE user_agents ADD COLUMN device TEXT;
 CREATE INDEX messages_by_batch ON messages (account, batch, message_id) WHERE batch IS NOT NULL;
 
 CREATE TABLE batches (

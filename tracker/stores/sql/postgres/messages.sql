@@ -14,8 +14,8 @@ SELECT coalesce(max(number), 0) FROM tracker.migrations
 INSERT INTO tracker.migrations (number, name) VALUES ($1, $2)
 
 -- name: add_user_agents
-INSERT INTO tracker.user_agents (digest, user_agent)
-SELECT * FROM unnest($1::bigint[], $2::text[])
+INSERT INTO tracker.user_agents (digest, user_agent, device)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])
 ON CONFLICT DO NOTHING
 
 -- name: add_events
@@ -44,15 +44,33 @@ ON CONFLICT (event_id) DO UPDATE SET
 SELECT account, document FROM tracker.account_settings WHERE account = ANY ($1::text[])
 
 -- name: earlier_hits_near
+-- The latest of them, where there are more than anybody will look at.
 SELECT
     e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
     e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
-    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
-FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[]) AS k (account, message_id, first, last)
-JOIN tracker.events AS e
-    ON e.account = k.account AND e.message_id = k.message_id AND e.occurred_at BETWEEN k.first AND k.last
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version, a.device
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::integer[])
+    AS k (account, message_id, first, last, most)
+CROSS JOIN LATERAL (
+    SELECT * FROM tracker.events AS each
+    WHERE each.account = k.account AND each.message_id = k.message_id AND each.occurred_at BETWEEN k.first AND k.last
+    ORDER BY each.occurred_at DESC
+    LIMIT k.most
+) AS e
 JOIN tracker.verdicts AS v ON v.event_id = e.id
 LEFT JOIN tracker.user_agents AS a ON a.digest = e.user_agent
+
+-- name: hit_times
+SELECT
+    e.account, e.message_id,
+    min(e.occurred_at) FILTER (WHERE e.type = 'opened' AND v.actor <> 'machine'),
+    max(e.last_at) FILTER (WHERE e.type = 'opened' AND v.actor <> 'machine'),
+    min(e.occurred_at) FILTER (WHERE e.type = 'clicked' AND v.actor = 'human'),
+    max(e.last_at) FILTER (WHERE e.type = 'clicked' AND v.actor = 'human')
+FROM tracker.events AS e
+JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
+JOIN tracker.verdicts AS v ON v.event_id = e.id
+GROUP BY e.account, e.message_id
 
 -- name: add_messages
 -- The keys that come back are those of messages that were not known yet.
@@ -68,7 +86,7 @@ SELECT
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links, devices
+    clicks_machine, links, devices, is_counted
 FROM tracker.messages AS m
 JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
 ORDER BY account, message_id
@@ -80,7 +98,7 @@ SELECT
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links, devices
+    clicks_machine, links, devices, is_counted
 FROM tracker.messages
 JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
 
@@ -128,6 +146,7 @@ UPDATE tracker.messages AS m SET
     label = n.label,
     last_action = n.last_action,
     updated_at = clock_timestamp(),
+    is_counted = TRUE,
     version = m.version + 1
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[],

@@ -155,7 +155,7 @@ DELETE FROM tracker.verdicts WHERE event_id = ANY ($1::uuid[])
 SELECT
     e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
     e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
-    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version, a.device
 FROM tracker.events AS e
 JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
 LEFT JOIN tracker.user_agents AS a ON a.digest = e.user_agent

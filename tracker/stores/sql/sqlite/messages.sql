@@ -1,7 +1,7 @@
 -- Parameters of the writing queries are one row; they are run for each row of a batch.
 
 -- name: add_user_agents
-INSERT INTO user_agents (digest, user_agent) VALUES (?, ?) ON CONFLICT DO NOTHING
+INSERT INTO user_agents (digest, user_agent, device) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 
 -- name: add_events
 -- The ids that come back are the events that were not known yet.
@@ -22,14 +22,28 @@ ON CONFLICT (event_id) DO UPDATE SET
 SELECT account, document FROM account_settings WHERE account = ?
 
 -- name: earlier_hits_near
+-- The latest of them, where there are more than anybody will look at.
 SELECT
     e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
     e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
-    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version, a.device
 FROM events AS e
 JOIN verdicts AS v ON v.event_id = e.id
 LEFT JOIN user_agents AS a ON a.digest = e.user_agent
 WHERE e.account = ? AND e.message_id = ? AND e.occurred_at BETWEEN ? AND ?
+ORDER BY e.occurred_at DESC
+LIMIT ?
+
+-- name: hit_times
+SELECT
+    ?1, ?2,
+    min(CASE WHEN e.type = 'opened' AND v.actor <> 'machine' THEN e.occurred_at END),
+    max(CASE WHEN e.type = 'opened' AND v.actor <> 'machine' THEN e.last_at END),
+    min(CASE WHEN e.type = 'clicked' AND v.actor = 'human' THEN e.occurred_at END),
+    max(CASE WHEN e.type = 'clicked' AND v.actor = 'human' THEN e.last_at END)
+FROM events AS e
+JOIN verdicts AS v ON v.event_id = e.id
+WHERE e.account = ?1 AND e.message_id = ?2
 
 -- name: add_messages
 -- The keys that come back are those of messages that were not known yet.
@@ -42,7 +56,7 @@ SELECT
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links, devices
+    clicks_machine, links, devices, is_counted
 FROM messages
 WHERE account = ? AND message_id = ?
 
@@ -52,7 +66,7 @@ SELECT
     rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
     first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
     complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
-    clicks_machine, links, devices
+    clicks_machine, links, devices, is_counted
 FROM messages
 WHERE account = ? AND message_id = ?
 
@@ -97,6 +111,7 @@ UPDATE messages SET
     label = ?36,
     last_action = ?37,
     updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER),
+    is_counted = TRUE,
     version = version + 1
 WHERE account = ?1 AND message_id = ?2
 

@@ -136,7 +136,7 @@ DELETE FROM verdicts WHERE event_id = ?
 SELECT
     e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
     e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
-    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version
+    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version, a.device
 FROM events AS e
 LEFT JOIN user_agents AS a ON a.digest = e.user_agent
 LEFT JOIN verdicts AS v ON v.event_id = e.id
