@@ -18,7 +18,7 @@ from tracker.core.agents import ClassifierSettings
 from tracker.core.batches import counted
 from tracker.core.model import Event
 from tracker.core.status import Stage
-from tracker.stores import Store
+from tracker.stores import Store, judging
 from tracker.stores.accounts import Accounts
 from tracker.stores.batches import Batches
 from tracker.stores.counting import KEYS
@@ -139,3 +139,16 @@ async def stage(store: Store) -> Stage:
     status = await store.status("default", "m-1")
     assert status is not None
     return status.stage
+
+
+@pytest.mark.anyio
+async def test_only_so_many_hits_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else whoever has one link could make recording slow for everybody."""
+    monkeypatch.setattr(judging, "MOST_NEAR", 3)
+    await store.record([registered(), *(click("https://a/", NOON + number * 1000) for number in range(10))])
+    await store.record([click("https://b/", NOON + SECOND)])
+    status = await store.status("default", "m-1")
+    assert status is not None
+    assert (status.clicks.human, status.clicks.machine) == (7, 4)
+    assert (status.first_clicked_at, status.last_clicked_at) == (NOON, NOON + 6000)
+    assert status.devices == {"desktop/Linux/Firefox": 7}
