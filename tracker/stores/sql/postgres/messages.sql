@@ -48,16 +48,17 @@ SELECT account, document FROM tracker.account_settings WHERE account = ANY ($1::
 SELECT
     e.id, e.node, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link,
     e.url, e.list, a.user_agent, e.accept, e.purpose, e.address, e.source, e.network, e.detail, e.version,
-    e.reporter, e.reported_id, v.actor, v.reasons, v.rule_version, a.device
+    e.reporter, e.reported_id, e.actor, e.reasons, e.rule_version, a.device
 FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::integer[])
     AS k (account, message_id, first, last, most)
 CROSS JOIN LATERAL (
-    SELECT * FROM tracker.events AS each
+    SELECT each.*, v.actor, v.reasons, v.rule_version
+    FROM tracker.events AS each
+    JOIN tracker.verdicts AS v ON v.event_id = each.id
     WHERE each.account = k.account AND each.message_id = k.message_id AND each.occurred_at BETWEEN k.first AND k.last
     ORDER BY each.occurred_at DESC
     LIMIT k.most
 ) AS e
-JOIN tracker.verdicts AS v ON v.event_id = e.id
 LEFT JOIN tracker.user_agents AS a ON a.digest = e.user_agent
 
 -- name: hit_times
