@@ -90,6 +90,14 @@ def test_what_is_not_tracked_is_null(service: Service) -> None:
     assert found["rates"]["open_rate"] == found["rates"]["click_to_open"] == NOT_KNOWN
     assert share(found["rates"]["click_rate"]) == (0, 2, 0)
     assert found["rates"]["delivery_rate"] == NOT_KNOWN, "nobody reports deliveries"
+    assert found["series"] == []
+    batch.click(*batch.mails)
+    (point,) = batch.read()["series"]
+    assert (point["opened"], point["clicked"]) == (None, 2)
+    only_opens = Batch(service)
+    only_opens.open(*only_opens.send(1, track={"clicks": False}))
+    (point,) = only_opens.read()["series"]
+    assert (point["opened"], point["clicked"]) == (1, None)
     neither = Batch(service)
     neither.send(1, track={"opens": False, "clicks": False})
     found = neither.read()
@@ -139,7 +147,7 @@ def test_batches_compared(any_service: Service) -> None:
         f"The open rate of {many.name} is higher than that of {few.name}: 50.0 % against 16.7 %, a difference of 33.3"
     )
     assert clicks["verdict"] == "no_difference_shown"
-    assert f"{few.name} is less than 48 hours old, so its numbers may still grow." in found["notes"]
+    assert f"{few.name} and {many.name} are less than 48 hours old, so their numbers may still grow." in found["notes"]
     back = compare(any_service, many.name, few.name)["differences"][0]
     assert (back["verdict"], back["difference"]) == ("lower", -opens["difference"])
     three = compare(any_service, few.name, many.name, blind.name)

@@ -11,6 +11,8 @@ from serving import Service, eventually
 
 pytest_plugins = ["service_fixtures"]
 
+HITS = [f"{kind}_{actor}" for kind in ("opens", "clicks") for actor in ("human", "proxy", "machine")]
+
 
 def cells(answer: Any) -> list[list[str]]:
     """The rows of a CSV, its head first."""
@@ -36,7 +38,7 @@ def test_messages_as_csv(any_service: Service) -> None:
     answer = batch.csv()
     head, *rows = cells(answer)
     assert head[:6] == ["message_id", "batch", "recipient", "stage", "label", "last_action"]
-    assert head[-6:] == [f"{kind}_{actor}" for kind in ("opens", "clicks") for actor in ("human", "proxy", "machine")]
+    assert head[-8:] == [*HITS, "tracks_opens", "tracks_clicks"]
     assert {row[1] for row in rows} == {batch.name}
     assert [row[2] for row in rows] == [*written.values(), f"lead-{opened}"]
     last = dict(zip(head, rows[-1], strict=True))
@@ -48,6 +50,29 @@ def test_messages_as_csv(any_service: Service) -> None:
     assert answer.headers["content-disposition"] == (
         "attachment; filename=\"a__quoted___batch___.csv\"; filename*=UTF-8''a__quoted___batch___.csv"
     )
+
+
+def test_what_is_not_tracked_is_empty_in_a_csv_and_not_zero(any_service: Service) -> None:
+    batch = Batch(any_service)
+    both, no_opens, no_clicks, neither = (
+        batch.send(1, track={"opens": opens, "clicks": clicks})[0]
+        for opens, clicks in ((True, True), (False, True), (True, False), (False, False))
+    )
+    (denied,) = batch.send(1, consent={"opens": "denied"})
+    batch.click(no_opens)
+    batch.read()
+    head, *rows = cells(batch.csv())
+    found = {row[0]: row[head.index("opens_human") :] for row in rows}
+    zero, empty = ["0"] * 3, [""] * 3
+    assert found == {
+        both: [*zero, *zero, "true", "true"],
+        no_opens: [*empty, "1", "0", "0", "false", "true"],
+        no_clicks: [*zero, *empty, "true", "false"],
+        neither: [*empty, *empty, "false", "false"],
+        denied: [*empty, *zero, "false", "true"],
+    }
+    listed = any_service.call("GET", f"{batch.path}/messages").json()["messages"]
+    assert [set(one) for one in listed] == [{*head[: -len(HITS) - 2], "opens", "clicks", "links"}] * 5
 
 
 def test_many_messages_come_as_csv_each_once(any_service: Service) -> None:

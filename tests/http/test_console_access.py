@@ -143,8 +143,13 @@ def test_a_key_that_may_not_read_gets_nowhere(service: Service, stranger: Operat
 
 
 @pytest.mark.parametrize(
-    "target", ["https://evil.example/", "//evil.example", "/v1/settings", "/console\\x", "elsewhere"]
-)
+    "target",
+    [
+        "https://evil.example/", "//evil.example", "/v1/settings", "/console\\x", "elsewhere", "/console/../c/TOKEN",
+        "/console/%2e%2e/c/TOKEN", "/console/%2E%2E/c/TOKEN", "/console/batches/.%2e/%2E./../c/TOKEN",
+        "/console/batches/%2e", "/console/..\\c/TOKEN", "/console/..%5cc/TOKEN", "/console/x%5C..%5C",
+    ],
+)  # fmt: skip
 def test_nobody_is_sent_elsewhere_after_signing_in(stranger: Operator, target: str) -> None:
     assert target not in stranger.client.get("/console/sign-in", params={"next": target}).text
     assert stranger.sign_in(API_KEY, target).headers["location"] == "/console"

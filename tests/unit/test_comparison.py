@@ -165,6 +165,24 @@ def test_a_note_on_what_is_tracked() -> None:
     assert notes(batch("a"), batch("b", reached_opens=0, tracked_opens=0)) == []
 
 
+def test_a_note_on_clicks_that_count_as_opens() -> None:
+    blind = {"reached_clicks": 0, "tracked_clicks": 0}
+    one, other = batch("a", opened=300, opened_implied=40), batch("b", opened=280, **blind)
+    note = (
+        "Clicks are tracked in 0.0 % of the messages of b and in 100.0 % of those of a, and a click counts as an open,"
+        " so their open rates compare less well."
+    )
+    assert notes(one, other) == [note]
+    (back,) = notes(other, one)
+    assert back.startswith("Clicks are tracked in 100.0 % of the messages of a and in 0.0 % of those of b, and a click")
+    assert notes(batch("a", opened=300), other) == [], "where nothing is implied, it makes no difference"
+    assert notes(one, batch("b", opened=280, tracked_clicks=999)) == []
+    assert notes(one, batch("b", tracked_opens=0, reached_opens=0, **blind)) == [], "there is no open rate"
+    implied, kinds = notes(one, batch("b", opened=280, reached_clicks=500, tracked_clicks=500))
+    assert implied == note.replace("in 0.0 %", "in 50.0 %")
+    assert kinds.startswith("Clicks are tracked in 50.0 % of the messages of b that did not fail")
+
+
 def test_a_note_on_machines() -> None:
     found = notes(batch("a", opened=100, opened_machine=101), batch("b", opened=100, opened_machine=100))
     assert found == ["More messages of a were opened by machines alone than by people, so its open rate says little."]

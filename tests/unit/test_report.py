@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from tracker.core.batches import OTHER, Key, Measure, counted
+from tracker.core.comparison import compare
 from tracker.core.figures import BatchReport, DeviceCount, FailureCount, Metric, Point, Rate
 from tracker.core.model import Registration
 from tracker.core.report import MOST_HOURS, MOST_SHOWN, report
@@ -104,6 +105,9 @@ def test_what_was_not_tracked_is_not_zero() -> None:
 def test_deliveries_that_nobody_reports_are_not_known() -> None:
     assert rate(of(message(sent_at=1)), Metric.DELIVERY_RATE) == (0, 0, None)
     assert rate(of(message(delivered_at=1), message()), Metric.DELIVERY_RATE) == (1, 2, 0.5)
+    assert rate(of(message(failed=(1, b"1")), message()), Metric.DELIVERY_RATE) == (0, 0, None)
+    assert rate(of(*[message(failed=(1, b"1"))] * 2), Metric.DELIVERY_RATE) == (0, 2, 0.0), "none can have been"
+    assert rate(of(), Metric.DELIVERY_RATE) == (0, 0, None)
 
 
 def test_a_batch_that_failed_altogether_has_no_open_rate() -> None:
@@ -128,6 +132,16 @@ def test_counts_that_cannot_be_do_no_harm() -> None:
     found = report("b", 0, {Key(Measure.CLICKED): 3, Key(Measure.REACHED_CLICKS): 2, Key(Measure.OPENED_PROXY): 1}, {})
     assert rate(found, Metric.CLICK_RATE) == (3, 3, 1.0)
     assert report("b", 0, {}, {}).messages == 0
+
+
+@pytest.mark.parametrize("below", [one for one in Measure if not one.endswith("_hour")])
+def test_a_count_below_zero_is_none(below: Measure) -> None:
+    counts = {Key(one): -1 if one is below else 5 for one in Measure if not one.endswith("_hour")}
+    found = report("b", 0, counts, {})
+    assert all(0 <= one.count <= one.of for one in found.rates.values())
+    by = found.opened_by
+    assert by is None or min(by.human, by.proxy, by.implied, by.machine_only) >= 0
+    assert compare([found, found], 0).baseline == "b"
 
 
 def test_the_links_that_were_clicked_most_come_first_and_the_rest_is_summed_up() -> None:

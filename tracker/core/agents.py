@@ -49,8 +49,8 @@ SCANNERS: Final = re.compile(
 """Names that mail filters give in their user agents. Most give a browser's. People have scanners for bar codes."""
 
 TOOLS: Final = re.compile(
-    "curl(?![a-z])|wget(?![a-z])|python-|python/|aiohttp/|okhttp|go-http-client|go http package|libwww|headless|phantomjs"
-    "|guzzlehttp|node-fetch|postmanruntime|^(?:java/|axios/|undici|apache-httpclient)"
+    "curl(?![a-z])|wget(?![a-z])|python-|python/|aiohttp/|okhttp|go-http-client|go http package|libwww|headless"
+    "|phantomjs|guzzlehttp|node-fetch|postmanruntime|^(?:java/|axios/|undici|apache-httpclient)"
 )
 """Programs that fetch without a person. Old telephones have Java, and a link preview names its HTTP client."""
 

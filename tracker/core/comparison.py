@@ -73,6 +73,9 @@ class Comparison(msgspec.Struct, frozen=True):
 def compare(reports: Sequence[BatchReport], now: int, confidence: float = CONFIDENCE) -> Comparison:
     """Each of ``reports`` after the first against the first. ``now`` is in microseconds since the epoch.
 
+    The intervals take the batches for independent samples of readers. Letters to the same people are not, and then an
+    interval is wider than need be, or not exact.
+
     Raises ValueError where there are not at least two.
     """
     if len(reports) < MIN_BATCHES:
@@ -196,6 +199,8 @@ def _notes_on_two(baseline: BatchReport, one: BatchReport, confidence: float) ->
                 f"Of the opened messages, {percent(after.value)} % of {one.batch} and {percent(before.value)} % of"
                 f" {baseline.batch} were seen through image proxies alone, so their open rates compare less well."
             )
+        if baseline.opened_by.implied or one.opened_by.implied:
+            yield from _note_on_implied(baseline, one, confidence)
     for metric, what in ((Metric.OPEN_RATE, "Opens"), (Metric.CLICK_RATE, "Clicks")):
         of = baseline.rates[metric].of, one.rates[metric].of
         before, after = Share(of[0], max(of[0], baseline.reached)), Share(of[1], max(of[1], one.reached))
@@ -205,6 +210,21 @@ def _notes_on_two(baseline: BatchReport, one: BatchReport, confidence: float) ->
                 f" in {percent(before.value)} % of those of {baseline.batch}, so their {NAMES[metric]}s may be those"
                 " of different kinds of people."
             )
+
+
+def _note_on_implied(baseline: BatchReport, one: BatchReport, confidence: float) -> Iterator[str]:
+    before, after = (_tracking_clicks(report) for report in (baseline, one))
+    if _differ(before, after, confidence):
+        yield (
+            f"Clicks are tracked in {percent(after.value)} % of the messages of {one.batch} and in"
+            f" {percent(before.value)} % of those of {baseline.batch}, and a click counts as an open, so their open"
+            " rates compare less well."
+        )
+
+
+def _tracking_clicks(report: BatchReport) -> Share:
+    tracked = report.clicks.tracked if report.clicks else 0
+    return Share(tracked, max(tracked, report.messages))
 
 
 def _differ(before: Share, after: Share, confidence: float) -> bool:

@@ -27,7 +27,7 @@ class Metric(enum.StrEnum):
     CLICK_TO_OPEN = "click_to_open"
     """Clicked, of those opened, where both are tracked."""
     DELIVERY_RATE = "delivery_rate"
-    """Delivered, of all; not known where no delivery at all was reported."""
+    """Delivered, of all; not known where no delivery at all was reported, unless all failed."""
     FAILURE_RATE = "failure_rate"
     """Failed or dropped, of all; not known where nothing was reported of any."""
     REPLY_RATE = "reply_rate"

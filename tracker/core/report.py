@@ -80,8 +80,8 @@ class _Reader:
             self._keyed.setdefault(measure, Counter())[key] = count
 
     def __call__(self, measure: Measure) -> int:
-        """The count of a measure without keys."""
-        return self._counts.get(Key(measure), 0)
+        """The count of a measure without keys, never below zero: that would be a mistake, and a report never fails."""
+        return max(0, self._counts.get(Key(measure), 0))
 
     def keyed(self, measure: Measure) -> Counter[str]:
         """The counts of a measure with keys, those above zero."""
@@ -108,7 +108,7 @@ def _rates(read: _Reader, failed: int) -> Iterable[tuple[Metric, Rate]]:
     yield Metric.OPEN_RATE, _rate(read(Measure.OPENED), read(Measure.REACHED_OPENS))
     yield Metric.CLICK_RATE, _rate(read(Measure.CLICKED), read(Measure.REACHED_CLICKS))
     yield Metric.CLICK_TO_OPEN, _rate(read(Measure.CLICKED_BOTH), read(Measure.OPENED_BOTH))
-    yield Metric.DELIVERY_RATE, _rate(delivered, messages if delivered else 0)
+    yield Metric.DELIVERY_RATE, _rate(delivered, messages if delivered or failed >= messages else 0)
     reported = failed or delivered or read(Measure.SENT)
     yield Metric.FAILURE_RATE, _rate(failed, messages if reported else 0)
     for metric, measure in (

@@ -38,11 +38,14 @@ class BatchMessagesAnswer(msgspec.Struct):
 
 
 class SeriesPoint(msgspec.Struct):
-    """How many messages were opened, and clicked in, for the first time in the time that begins at ``at``."""
+    """How many messages were opened, and clicked in, for the first time in the time that begins at ``at``.
+
+    What is not tracked in the whole batch is null, and not 0.
+    """
 
     at: str
-    opened: int
-    clicked: int
+    opened: int | None
+    clicked: int | None
 
 
 class BatchAnswer(msgspec.Struct):
@@ -95,7 +98,10 @@ def batch_answer(report: BatchReport) -> BatchAnswer:
     """The report on one batch."""
     fields = {name: getattr(report, name) for name in BatchReport.__struct_fields__}
     fields["created_at"] = moment(report.created_at)
-    fields["series"] = [SeriesPoint(moment(point.at), point.opened, point.clicked) for point in report.series]
+    fields["series"] = [
+        SeriesPoint(moment(at), opened if report.opens else None, clicked if report.clicks else None)
+        for at, opened, clicked in map(msgspec.structs.astuple, report.series)
+    ]
     return BatchAnswer(**fields)
 
 

@@ -47,7 +47,7 @@ ROWS_AT_ONCE: Final = 500
 
 _FLAT: Final = [name for name in MessageAnswer.__struct_fields__ if name not in ("opens", "clicks", "links")]
 _HITS: Final = [f"{kind}_{actor}" for kind in ("opens", "clicks") for actor in Counts.__struct_fields__]
-MESSAGE_COLUMNS: Final = (*_FLAT, *_HITS)
+MESSAGE_COLUMNS: Final = (*_FLAT, *_HITS, "tracks_opens", "tracks_clicks")
 RATE_COLUMNS: Final = ("batch", "created_at", "metric", *Rate.__struct_fields__)
 
 
@@ -130,7 +130,7 @@ class BatchesApi:
         async def pages() -> AsyncIterator[list[list[Cell]]]:
             page = first
             while page:
-                yield [_row(message_answer(status)) for status in page]
+                yield [_row(status) for status in page]
                 page = await self._batches.messages(account, batch, after=page[-1].message_id, limit=ROWS_AT_ONCE)
 
         return csv_response(f"{batch}.csv", MESSAGE_COLUMNS, pages())
@@ -165,9 +165,14 @@ def _limit(request: Request) -> int:
     return number("limit", request.query_params.getlist("limit"), 1, MOST_PER_PAGE, PER_PAGE)
 
 
-def _row(message: MessageAnswer) -> list[Cell]:
-    flat = [getattr(message, name) for name in _FLAT]
-    return [*flat, *msgspec.structs.astuple(message.opens), *msgspec.structs.astuple(message.clicks)]
+def _row(status: Status) -> list[Cell]:
+    message, registration = message_answer(status), status.registration
+    tracked = (registration.tracks_opens, registration.tracks_clicks) if registration else (None, None)
+    row: list[Cell] = [getattr(message, name) for name in _FLAT]
+    for tracks, hits in zip(tracked, (message.opens, message.clicks), strict=True):
+        counts = msgspec.structs.astuple(hits)
+        row += counts if tracks else [None] * len(counts)  # what was not tracked is not zero
+    return [*row, *(None if tracks is None else str(tracks).lower() for tracks in tracked)]
 
 
 def _as_cursor(last: tuple[str, int]) -> str:

@@ -25,6 +25,8 @@ MAX_FIELDS: Final = 200
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _OWN_PATH: Final = re.compile(r"/console(?:[/?][A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
+_WAYS_OUT: Final = ("/.", "//", "%2e", "%5c")
+"""What browsers, or proxies on the way to us, may take for a step up: an encoded dot or backslash too."""
 _MAX_PATH_CHARS: Final = 4000
 
 
@@ -96,5 +98,5 @@ def is_own(headers: Headers) -> bool:
 
 def own_path(text: str) -> str:
     """``text``, if it is the path of one of our pages and nothing else; or else the first page."""
-    is_ours = len(text) <= _MAX_PATH_CHARS and _OWN_PATH.fullmatch(text) and "/." not in text and "//" not in text
-    return text if is_ours else HOME
+    is_ours = len(text) <= _MAX_PATH_CHARS and _OWN_PATH.fullmatch(text)
+    return text if is_ours and not any(way in text.lower() for way in _WAYS_OUT) else HOME
