@@ -142,6 +142,13 @@ async def stage(store: Store) -> Stage:
 
 
 @pytest.mark.anyio
+async def test_settings_of_a_newer_tracker_stop_nothing(store: Store) -> None:
+    await Accounts(store.database).put_settings("default", {"classifier": {"bursts": False, "of_tomorrow": 1}})
+    await store.record([registered(), click("https://a/", NOON), click("https://b/", NOON)])
+    assert await stage(store) is Stage.SENT
+
+
+@pytest.mark.anyio
 async def test_only_so_many_hits_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or else whoever has one link could make recording slow for everybody."""
     monkeypatch.setattr(judging, "MOST_NEAR", 3)

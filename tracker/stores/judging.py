@@ -42,12 +42,20 @@ class Classifiers:
     """What counts as a sign of a machine, for each account that was asked about."""
 
     def __init__(self, documents: Iterable[Row]) -> None:
-        self._of = {account: _decode_settings(document).classifier for account, document in documents}
+        self._of = {account: _classifier_in(document) for account, document in documents}
 
     def judge(self, hits: Iterable[Event], status: Status) -> dict[bytes, Verdict]:
         """The verdicts on ``hits``, all of them of one message, which is at ``status`` but for them."""
         settings = self._of.get(status.account) or ClassifierSettings()
         return judge(hits, arrived_at(status.sent_at, status.delivered_at), settings)
+
+
+def _classifier_in(document: str) -> ClassifierSettings:
+    """The classifier's settings in an account's; the defaults where a newer tracker wrote what this one can't read."""
+    try:
+        return _decode_settings(document).classifier
+    except msgspec.ValidationError:
+        return ClassifierSettings()
 
 
 def classifiers(keys: Iterable[Key]) -> Generator[Each, Sequence[Row], Classifiers]:
