@@ -3,12 +3,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tracker.core.agents import JUDGED_TYPES, REACH_US, ClassifierSettings, classify, judge
 from tracker.core.devices import CLIENTS, OTHER, SYSTEMS, device_of
 from tracker.core.model import Actor, Event, Facts, Verdict
+
+# Where nothing is cached yet, the first text that is drawn takes a second: the table of Unicode is made for it.
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 SECOND = 1_000_000
 MIDDAY = 1_700_000_000 * SECOND
@@ -79,6 +82,7 @@ def neighbourhood(hits: Iterable[Event], of: Event) -> list[Event]:
     return [event for event in hits if abs(event.occurred_at - of.occurred_at) <= REACH_US]
 
 
+@unhurried
 @given(hit_lists, arrivals, classifiers, st.randoms())
 def test_the_order_of_hits_does_not_matter(
     hits: list[Event], arrived: int | None, classifier: ClassifierSettings, random: st.DataObject
@@ -89,7 +93,7 @@ def test_the_order_of_hits_does_not_matter(
     assert judge(iter(hits), arrived, classifier) == expected
 
 
-@settings(max_examples=600)
+@settings(unhurried, max_examples=600)
 @example(
     chain((0, "opened", "", None), *((60 + 30 * n, "clicked", "abcde"[n], b"1") for n in range(5))),
     MIDDAY,
@@ -104,6 +108,7 @@ def test_a_verdict_depends_on_nothing_beyond_reach(
         assert judge(neighbourhood(hits, event), arrived, classifier)[event.id] == verdicts[event.id]
 
 
+@unhurried
 @given(hit_lists, hit_lists, st.integers(1, 10 * SECOND), arrivals, classifiers)
 def test_hits_far_away_change_nothing(
     hits: list[Event], others: list[Event], beyond_us: int, arrived: int | None, classifier: ClassifierSettings
@@ -116,6 +121,7 @@ def test_hits_far_away_change_nothing(
     assert judge(hits + far, arrived, classifier) == judge(hits, arrived, classifier) | judge(far, arrived, classifier)
 
 
+@unhurried
 @given(hit_lists, arrivals, classifiers)
 def test_only_people_s_hits_are_judged_by_what_is_around_them(
     hits: list[Event], arrived: int | None, classifier: ClassifierSettings
@@ -127,6 +133,7 @@ def test_only_people_s_hits_are_judged_by_what_is_around_them(
         assert bool(verdict.reasons) is (verdict.actor is not Actor.HUMAN)
 
 
+@unhurried
 @given(hit_lists, hit_lists, arrivals)
 def test_more_hits_never_acquit(hits: list[Event], more: list[Event], arrived: int | None) -> None:
     more = [msgspec.structs.replace(event, id=b"m" + event.id) for event in more]
@@ -135,6 +142,7 @@ def test_more_hits_never_acquit(hits: list[Event], more: list[Event], arrived: i
         assert after[id_].actor is verdict.actor or after[id_].actor is Actor.MACHINE
 
 
+@unhurried
 @given(hit_lists, arrivals, classifiers)
 def test_without_bursts_each_hit_is_judged_alone(
     hits: list[Event], arrived: int | None, classifier: ClassifierSettings
@@ -146,7 +154,7 @@ def test_without_bursts_each_hit_is_judged_alone(
     assert judge(hits, arrived, classifier) == alone
 
 
-@settings(deadline=None)  # the parser takes its time to load
+@unhurried
 @example(
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
 )
