@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,13 +10,8 @@ import beside_http  # noqa: F401  # first: it makes the next ones importable
 import pytest
 from serving import Service, serving
 
-sync_api: Any = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest_plugins = ["chromium", "service_fixtures"]
 
-pytest_plugins = ["service_fixtures"]
-
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PHONE = {"width": 360, "height": 640}
 NAUGHTY = [
     "<script>alert(1)</script>",
@@ -31,17 +25,6 @@ NAUGHTY = [
     "W" * 128,
 ]
 SENDER = "Æ <b>Sender</b> & \"Sons\" '<script>'"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium is installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

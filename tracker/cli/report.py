@@ -20,7 +20,7 @@ from tracker.web.batches import chosen_batches, reports_on
 
 from .accounts import Commands, add_account_option
 from .opening import opened_store
-from .terminal import as_time
+from .terminal import as_time, print_table
 
 _NOT_KNOWN: Final = "-"
 _Row = tuple[str, ...]
@@ -37,7 +37,7 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
 def _report(parsed: argparse.Namespace) -> int:
     names = chosen_batches(parsed.batches, 1)
     reports = asyncio.run(_read(parsed.account, names))
-    _print_table([("", *names), *_numbers(reports), *_rates(reports)])
+    print_table([("", *names), *_numbers(reports), *_rates(reports)])
     if len(reports) == 1:
         _print_more(reports[0])
     else:
@@ -97,18 +97,12 @@ def _print_more(report: BatchReport) -> None:
     """What there is only room for where one batch is shown."""
     if report.failures:
         print("\nFailed:")
-        _print_table([(f"  {one.status or 'no code given'}", str(one.count)) for one in report.failures])
+        print_table([(f"  {one.status or 'no code given'}", str(one.count)) for one in report.failures])
     if report.links:
         print("\nLinks, by the messages in which people clicked, and clicks by people/proxies/machines:")
-        _print_table([(f"  {one.url}", str(one.unique), _by_actor(one.total)) for one in report.links])
+        print_table([(f"  {one.url}", str(one.unique), _by_actor(one.total)) for one in report.links])
     devices = report.devices
     for name, part in (("Devices", devices.device), ("Systems", devices.os), ("Programs", devices.client)):
         if part:
             print(f"\n{name}:")
-            _print_table([(f"  {one.name}", str(one.count)) for one in part])
-
-
-def _print_table(rows: Sequence[_Row]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            print_table([(f"  {one.name}", str(one.count)) for one in part])

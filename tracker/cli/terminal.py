@@ -44,6 +44,11 @@ def print_json(value: Any) -> None:
 def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, str | Sequence[str] | None]]) -> None:
     """Print the ``columns`` of ``rows`` below their names, aligned."""
     lines = [[name.upper() for name in columns], *([_cell(row[name]) for name in columns] for row in rows)]
+    print_table(lines)
+
+
+def print_table(lines: Sequence[Sequence[str]]) -> None:
+    """Print lines of cells, aligned."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -19,7 +19,16 @@ from .bursts import EARLY_US, REACH_US, found_in
 from .model import Actor, Event, EventType, Facts, Verdict
 from .networks import parse_match
 
-__all__ = ["JUDGED_TYPES", "REACH_US", "RULE_VERSION", "ClassifierSettings", "arrived_at", "classify", "judge"]
+__all__ = [
+    "JUDGED_TYPES",
+    "REACH_US",
+    "RULE_VERSION",
+    "ClassifierSettings",
+    "arrived_at",
+    "classify",
+    "differ",
+    "judge",
+]
 
 RULE_VERSION: Final = 2
 

@@ -158,7 +158,7 @@ def _links(read: _Reader) -> list[LinkCounts]:
     totals = [read.keyed(measure) for measure in (Measure.LINK_HUMAN, Measure.LINK_PROXY, Measure.LINK_MACHINE)]
     urls = {url for counts in (unique, *totals) for url in counts}
     links = [LinkCounts(url, unique[url], Counts(*(total[url] for total in totals))) for url in urls]
-    links.sort(key=lambda link: (link.url == OTHER, -link.unique, -_sum(link.total), link.url))
+    links.sort(key=lambda link: (link.url == OTHER, -link.unique, -link.total.total, link.url))
     shown = [link for link in links[:MOST_SHOWN] if link.url != OTHER]
     rest = links[len(shown) :]
     if rest:
@@ -167,10 +167,6 @@ def _links(read: _Reader) -> list[LinkCounts]:
             LinkCounts(REST, sum(link.unique for link in rest), Counts(*map(sum, zip(*by_actor, strict=True))))
         )
     return shown
-
-
-def _sum(counts: Counts) -> int:
-    return counts.human + counts.proxy + counts.machine
 
 
 def _devices(kinds: Counter[str]) -> Devices:

@@ -51,6 +51,11 @@ class Counts(msgspec.Struct):
     proxy: int = 0
     machine: int = 0
 
+    @property
+    def total(self) -> int:
+        """By whomever."""
+        return self.human + self.proxy + self.machine
+
     def add(self, actor: Actor, count: int) -> None:
         """Count ``count`` more hits of ``actor``."""
         setattr(self, actor, getattr(self, actor) + count)
@@ -101,6 +106,11 @@ class Status(msgspec.Struct):
     def failed_at(self) -> int | None:
         """When the message first failed."""
         return self.failed[0] if self.failed else None
+
+    @property
+    def has_hits(self) -> bool:
+        """Whether anybody opened it or clicked in it, machines included."""
+        return bool(self.opens.total or self.clicks.total)
 
     @property
     def stage(self) -> Stage:

@@ -13,11 +13,8 @@ from tracker.core.batches import Key
 from tracker.core.status import Status
 
 from .database import Database, Each, Once
-from .limits import is_key
+from .limits import MAX_TIME, is_key
 from .rows import status_in
-
-_LAST_US: Final = 253_402_300_799_999_999
-"""After everything."""
 
 _LAST_CHARACTER: Final = "\U0010ffff"
 
@@ -65,7 +62,7 @@ class Batches:
 
         ``after`` is the time and the name of the last one of the page before.
         """
-        created_at, batch = after or (_LAST_US, "")
+        created_at, batch = after or (MAX_TIME, "")
         rows = await self._database.read(Once("batches_before", (account, created_at, batch, limit)))
         return [(name, at) for name, at in rows]
 

@@ -90,7 +90,7 @@ def withdrawing(
     candidates = {
         key: status
         for key, status in statuses.items()
-        if (key in assigned or _person(status) in told) and _has_hits(status)
+        if (key in assigned or _person(status) in told) and status.has_hits
     }
     standings = yield from _standings(candidates.values())
     since = {
@@ -152,11 +152,6 @@ def _denied_since(status: Status, standings: Mapping[Person, Standing]) -> int |
 
 def _denies(change: RecipientChange | None) -> bool:
     return change is not None and Consent.DENIED in (change.opens, change.clicks)
-
-
-def _has_hits(status: Status) -> bool:
-    counts = (status.opens, status.clicks)
-    return any(count.human or count.proxy or count.machine for count in counts)
 
 
 def _person(status: Status) -> Person | None:

@@ -60,12 +60,12 @@ def _bounded(counts: Counter[_Place]) -> Generator[Each, Sequence[Row], Counter[
     A row is never removed, so what was once counted together always is.
     """
     keyed = [place for place in counts if place[2] in OPEN_KEYED and place[3] != OTHER]
-    known = {tuple(row) for row in (yield Each("known_batch_counts", sorted(keyed)))}
+    known = {tuple(row[:4]) for row in (yield Each("batch_counts_at", sorted(keyed)))}
     new: dict[tuple[str, str, str], list[_Place]] = defaultdict(list)
     for place in sorted(set(keyed) - known):
         new[place[:3]].append(place)
-    sizes = yield Each("sizes_of_batch_counts", sorted((*group[:2], KEYS, group[2]) for group in new))
-    size = {(account, batch, measure): count for account, batch, measure, count in sizes}
+    sizes = yield Each("batch_counts_at", sorted((*group[:2], KEYS, group[2]) for group in new))
+    size = {(account, batch, measure): count for account, batch, _, measure, count in sizes}
     for group, places in new.items():
         room = max(0, MAX_KEYS - size.get(group, 0))
         for place in places[room:]:

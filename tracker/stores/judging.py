@@ -74,7 +74,7 @@ def judging(
     by_message: dict[Key, list[Event]] = defaultdict(list)
     for event in new:
         by_message[key_of(event)].append(event)
-    again = {key for key, status in before.items() if _has_hits(status) and _arrived(status) != _arrived(statuses[key])}
+    again = {key for key, status in before.items() if status.has_hits and _arrived(status) != _arrived(statuses[key])}
     known = yield from classifiers(by_message.keys() | again)
     near = yield from _with_earlier(before, {key: hits for key, hits in by_message.items() if key not in again})
     verdicts: dict[bytes, Verdict] = {}
@@ -144,10 +144,10 @@ def _may_matter(before: Status, new: Sequence[Event]) -> bool:
 
     Only bursts connect one hit with another, and there is none without two clicks, or one on the hidden link.
     """
-    if any(msgspec.structs.astuple(before.clicks)):
+    if before.clicks.total:
         return True
     clicks = [event.facts for event in new if event.facts.type == EventType.CLICKED]
-    return _has_hits(before) and (len({facts.url for facts in clicks}) > 1 or any(facts.honeypot for facts in clicks))
+    return before.has_hits and (len({facts.url for facts in clicks}) > 1 or any(facts.honeypot for facts in clicks))
 
 
 def _span(hits: Sequence[Event]) -> tuple[int, int]:
@@ -170,7 +170,3 @@ def _touched(hits: Iterable[_Judged], new: Sequence[Event]) -> Iterator[tuple[Ev
 
 def _arrived(status: Status) -> int | None:
     return arrived_at(status.sent_at, status.delivered_at)
-
-
-def _has_hits(status: Status) -> bool:
-    return any((*msgspec.structs.astuple(status.opens), *msgspec.structs.astuple(status.clicks)))

@@ -14,16 +14,16 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tracker.web.answering import UNCACHED
+
 from . import words
 from .requests import HOME, Visit
 
 HEADERS: Final = {
+    **UNCACHED,
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store, private",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex",
 }
 """On every answer of the console. No script may run, and nothing may come from elsewhere."""
 

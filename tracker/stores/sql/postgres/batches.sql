@@ -5,14 +5,8 @@ INSERT INTO tracker.batches (account, batch)
 SELECT * FROM unnest($1::text[], $2::text[])
 ON CONFLICT DO NOTHING
 
--- name: known_batch_counts
-SELECT account, batch, measure, key
-FROM tracker.batch_counts
-JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (account, batch, measure, key)
-    USING (account, batch, measure, key)
-
--- name: sizes_of_batch_counts
-SELECT account, batch, key, count
+-- name: batch_counts_at
+SELECT account, batch, measure, key, count
 FROM tracker.batch_counts
 JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (account, batch, measure, key)
     USING (account, batch, measure, key)

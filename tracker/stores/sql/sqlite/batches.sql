@@ -3,13 +3,8 @@
 -- name: add_batches
 INSERT INTO batches (account, batch) VALUES (?, ?) ON CONFLICT DO NOTHING
 
--- name: known_batch_counts
-SELECT account, batch, measure, key
-FROM batch_counts
-WHERE account = ? AND batch = ? AND measure = ? AND key = ?
-
--- name: sizes_of_batch_counts
-SELECT account, batch, key, count
+-- name: batch_counts_at
+SELECT account, batch, measure, key, count
 FROM batch_counts
 WHERE account = ? AND batch = ? AND measure = ? AND key = ?
 
