@@ -6,20 +6,15 @@ Owns the choice of the concrete parts, the order in which they start and stop, a
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import multiprocessing
 import os
 import secrets
-import signal
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tracker import config, datadir, logs
 from tracker.config import Settings
@@ -49,6 +44,7 @@ from .batches import BatchesApi
 from .callers import Callers
 from .console import Console
 from .edge import ClientAddresses, Edge
+from .lifecycle import closing, drain_on_sigterm, spare_the_collector, stop_without_parent
 from .operations import Operations
 from .pages import Pages
 from .recipients import Recipients
@@ -194,9 +190,9 @@ class Service:
         except ConfigError:
             await self._spool.close()
             raise
-        _spare_the_collector()
-        _drain_on_sigterm(self._settings.drain_s, self._begin_drain)
-        _stop_without_parent()
+        spare_the_collector()
+        drain_on_sigterm(self._settings.drain_s, self._begin_drain)
+        stop_without_parent()
 
     async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         self._begin_drain()
@@ -211,76 +207,11 @@ class Service:
     def _begin_drain(self) -> None:
         if not self._operations.draining:
             self._operations.draining = True
-            self._edge = _closing(self._edge)
+            self._edge = closing(self._edge)
 
 
 def _shipped_networks() -> NetworkList:
     return parse_networks(files(__package__).joinpath("networks.txt").read_text("utf-8"))
-
-
-def _closing(app: ASGIApp) -> ASGIApp:
-    """``app``, with every connection closed after its answer.
-
-    Clients that keep theirs are told to go elsewhere; and one that is accepted while the server closes would
-    be waited for as long as it keeps asking.
-    """
-
-    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_last(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
-
-        await app(scope, receive, send_last)
-
-    return closing
-
-
-def _spare_the_collector() -> None:
-    """Look for garbage in cycles less often, and not at all among what lives as long as the process.
-
-    Each request that waits for its commit keeps some twenty objects alive, so that by default a collection
-    of all of them runs every few dozen requests and finds next to nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
-def _drain_on_sigterm(drain_s: float, begin: Callable[[], None]) -> None:
-    """On SIGTERM, be not ready for ``drain_s`` seconds first, so that load balancers look elsewhere; then stop.
-
-    The server's own handler, which closes the listening socket at once, is called after that.
-    """
-    stop = signal.getsignal(signal.SIGTERM)
-    if not callable(stop):  # not run by a server that handles signals
-        return
-    loop = asyncio.get_running_loop()
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        # A second one stops at once; but a worker gets two where each process of a group gets one, since its
-        # parent passes its own on.
-        signal.signal(signal.SIGTERM, stop if multiprocessing.parent_process() is None else signal.SIG_IGN)
-        loop.call_soon_threadsafe(begin)
-        loop.call_soon_threadsafe(lambda: loop.call_later(drain_s, stop, signum, None))
-
-    signal.signal(signal.SIGTERM, handle)
-
-
-def _stop_without_parent() -> None:
-    """Where this is one of several workers: stop when the process that started them was killed.
-
-    Nobody could stop them any more, nor start others, since they hold the port.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def create() -> Service:
