@@ -15,6 +15,7 @@ from typing import Final
 
 from .config import Settings
 from .core.errors import ConfigError
+from .snapshot import sync_directory
 
 SIGNING_KEY_FILE: Final = "signing.key"
 API_KEY_FILE: Final = "api.key"
@@ -38,6 +39,7 @@ def prepare(settings: Settings, *, with_api_key: bool = True) -> Prepared:
     """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(settings.data_dir.absolute().parent)  # or a power cut takes away all that is put there
         with tempfile.TemporaryFile(dir=settings.data_dir):
             pass  # it can be written
         new_api_key = None
@@ -82,13 +84,5 @@ def _make_secret(path: Path) -> tuple[str, bool]:
         return _secret(path)
     finally:
         draft.unlink()
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
     return text, True
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

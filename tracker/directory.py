@@ -6,12 +6,9 @@ Owns how soon a change is seen and what is known while the store is away. Must n
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import os
 import random
 import secrets
-import tempfile
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from tracker import snapshot
 from tracker.config import Settings
 from tracker.core.accounts import Account, AccountSettings, ApiKey, Directory, Hook, Scope, digest, settings_from
 from tracker.core.errors import InvalidRequest, StoreUnavailable
@@ -26,6 +24,8 @@ from tracker.core.tokens import DEFAULT_ACCOUNT
 from tracker.stores.accounts import DirectoryRows, Document
 
 SNAPSHOT_FILE: Final = "directory.json"
+ENVIRONMENT_KEY: Final = "environment"
+"""The id of the API key that the settings give."""
 POLL_S: Final = 1.0
 """How often to ask the store whether anything has changed; a change is in force everywhere within 5 s."""
 
@@ -33,7 +33,7 @@ _STORE_S: Final = 10.0
 _BACKOFF_S: Final = (0.5, 4.0)
 _KEY_PREFIX: Final = "trk_"
 """So that scanners for leaked secrets, and people, know one when they see it."""
-_DIGEST_CHARS: Final = 64
+_decode: Final = msgspec.json.Decoder(DirectoryRows).decode
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class DirectoryWatch:
         self._path = path
         self._default = Account(DEFAULT_ACCOUNT, default_origin)
         self.defaults = defaults
-        self._key = ApiKey("environment", DEFAULT_ACCOUNT, "", digest(api_key), tuple(Scope)) if api_key else None
+        self._key = ApiKey(ENVIRONMENT_KEY, DEFAULT_ACCOUNT, "", digest(api_key), tuple(Scope)) if api_key else None
         self._reading = asyncio.Lock()
         self._version: int | None = None
         self._rows = DirectoryRows(0)
@@ -101,7 +101,7 @@ class DirectoryWatch:
     def load(self) -> None:
         """Take what the snapshot has, if there is one; reads a file. A damaged one is as good as none."""
         try:
-            self._rows = self._saved = _decoded(self._path.read_bytes())
+            self._rows = self._saved = _decode(snapshot.read(self._path))
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
@@ -167,7 +167,7 @@ class DirectoryWatch:
         if rows == self._saved:
             return
         try:
-            await asyncio.to_thread(_write, self._path, _encoded(rows))
+            await asyncio.to_thread(snapshot.write, self._path, msgspec.json.encode(rows))
         except OSError as error:
             if not self._saving_failed:
                 logger.error(
@@ -220,40 +220,3 @@ def _settings(account: str, document: Document, defaults: AccountSettings) -> Ac
                 extra={"action": "setting_not_understood"},
             )
     return settings
-
-
-# The snapshot: a digest of what follows, so that damage shows, and the rows as JSON.
-
-
-def _encoded(rows: DirectoryRows) -> bytes:
-    body = msgspec.json.encode(rows)
-    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body + b"\n"
-
-
-def _decoded(data: bytes) -> DirectoryRows:
-    """Raises ValueError."""
-    checksum, body = data[:_DIGEST_CHARS], data[_DIGEST_CHARS + 1 : -1]
-    if hashlib.sha256(body).hexdigest().encode() != checksum:
-        raise ValueError("it is damaged")
-    return msgspec.json.decode(body, type=DirectoryRows)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path``, for the owner only: all of it or nothing, whatever happens. Raises OSError."""
-    # The name is random: several processes may write at once.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

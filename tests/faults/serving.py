@@ -42,6 +42,8 @@ class Service:
         self.port = free_port()
         self.workers = workers
         self.log = data.with_name(data.name + ".log")
+        self.launch = ["-m", "tracker"]
+        """What Python runs: a program that takes the arguments of ``tracker``."""
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "PROMETHEUS_"))},
             "TRACKER_DATA_DIR": str(data),
@@ -63,7 +65,7 @@ class Service:
     async def start(self, *, ready: bool = True) -> float:
         """Start, and wait until it is ready, or answers at all; returns the seconds that took."""
         started = time.monotonic()
-        command = [sys.executable, "-m", "tracker", "serve", "--port", str(self.port), "--workers", str(self.workers)]
+        command = [sys.executable, *self.launch, "serve", "--port", str(self.port), "--workers", str(self.workers)]
         with self.log.open("ab") as log:
             # In a group of its own, so that all its processes can be killed at once.
             self._process = subprocess.Popen(  # noqa: ASYNC220 - as quick as a fork
@@ -143,6 +145,13 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def serves(pid: int) -> bool:
+    """Whether a worker has its spool open, which is the first thing it does."""
+    with suppress(OSError):
+        return any(link.readlink().name.endswith(".db-wal") for link in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 def _command_line(pid: int) -> bytes:

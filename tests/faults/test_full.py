@@ -52,6 +52,7 @@ async def test_a_spool_at_its_bound(away: AwayDatabase, tmp_path: Path) -> None:
             await until_refused(log)
             await service.wait_for(503)
             await asyncio.sleep(0.5)
+            assert 0.8 < (await service.metrics())["spool_fill_ratio"] <= 1
             assert set(log.wrong) == REFUSED
             away.come_back()
             await asyncio.wait_for(service.wait_for(200), 60)

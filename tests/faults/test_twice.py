@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 from pathlib import Path
 
+import apsw
 import pytest
-from databases import PostgresDatabase
+from databases import Database, PostgresDatabase
 
 from .load import Load
 from .oracle import assert_kept, corrections
 from .proxies import Proxy
-from .serving import serving
+from .serving import Service, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +42,21 @@ async def test_two_services_with_one_store(postgres: PostgresDatabase, tmp_path:
         await assert_no_deadlock(postgres)
 
 
-async def test_a_spool_relayed_twice_at_once(postgres: PostgresDatabase, tmp_path: Path) -> None:
+def turn_round(service: Service) -> None:
+    """The oldest event in its spool is the newest now, and so on: it is stopped."""
+    turned = 0
+    for path in (service.data / "spool").glob("*.db"):
+        db = apsw.Connection(str(path))
+        ((last,),) = db.execute("SELECT max(seq) FROM event").fetchall()
+        if last:
+            db.execute("UPDATE event SET seq = -seq").fetchall()
+            db.execute("UPDATE event SET seq = seq + ? + 1", (last,)).fetchall()
+            turned += db.changes()
+        db.close()
+    assert turned == service.depth()
+
+
+async def test_a_spool_relayed_twice_at_once_in_opposite_order(postgres: PostgresDatabase, tmp_path: Path) -> None:
     async with Proxy(postgres.url) as proxy:
         await proxy.down()
         with serving(tmp_path / "a", proxy.url) as a, serving(tmp_path / "b", proxy.url) as b:
@@ -50,6 +67,7 @@ async def test_a_spool_relayed_twice_at_once(postgres: PostgresDatabase, tmp_pat
                 await asyncio.sleep(3)
             a.kill()
             shutil.copytree(a.data, b.data)
+            turn_round(b)
             await asyncio.gather(a.start(), b.start())
             assert a.depth() == b.depth() > 3000
             await proxy.up()
@@ -61,3 +79,29 @@ async def test_a_spool_relayed_twice_at_once(postgres: PostgresDatabase, tmp_pat
             shutil.copytree(b.data, c.data)
             await c.start()
             assert await assert_kept(postgres, log, [c]) == log.asked
+
+
+async def test_an_old_copy_of_the_spool_restored_after_it_was_relayed(database: Database, tmp_path: Path) -> None:
+    """From a snapshot of the running service; its rows were stored long ago, and others since."""
+    spool, copy = tmp_path / "data" / "spool", tmp_path / "copy"
+    with serving(tmp_path / "data", database) as service:
+        await service.start()
+        load = Load([service], seed=42)
+        await load.register(50)
+        async with load.running(60, pause_s=0.03) as log:
+            while service.depth() < 20:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0)
+            os.kill(service.process.pid, signal.SIGSTOP)  # so that the copy is of one moment
+            shutil.copytree(spool, copy)
+            os.kill(service.process.pid, signal.SIGCONT)
+            await asyncio.sleep(0.5)
+        stored = await assert_kept(database, log, [service])
+        assert await service.stop() == 0
+        shutil.rmtree(spool)
+        copy.rename(spool)
+        assert service.depth() > 0
+        await service.start()
+        assert await assert_kept(database, log, [service]) == stored
+        relayed = (await service.metrics())["relayed"]
+        assert relayed > 0, "the store was not asked to take them again"
+        assert await service.stop() == 0

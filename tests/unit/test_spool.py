@@ -10,6 +10,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from prometheus_client import REGISTRY
 from spools import all_of, counted, hit, messages, opened, run, until
 
 from tracker.core.errors import SpoolFull, SpoolUnavailable
@@ -116,6 +117,20 @@ def test_a_full_spool_refuses_and_goes_on_once_there_is_room(tmp_path: Path) -> 
     run(main())
 
 
+def test_how_full_it_is_shows_long_before_it_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, max_bytes=400_000) as spool:
+            seen = []
+            for n in range(30):
+                await spool.append_all([(hit(n, "clicked?", url="x" * 900), k) for k in range(10)])
+                spool.status()
+                seen.append(REGISTRY.get_sample_value("tracker_spool_fill_ratio") or 0.0)
+            assert seen == sorted(seen)
+            assert seen[0] < 0.2 < 0.4 < seen[14] < 0.6 < 0.75 < seen[29] < 1
+
+    run(main())
+
+
 def test_the_number_of_waiting_hits_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "_MAX_WAITING", 10)
 
@@ -195,6 +210,7 @@ def test_a_row_that_cannot_be_decoded_is_set_aside(tmp_path: Path) -> None:
         async with opened(tmp_path) as spool:
             await spool.append_all([(hit(n), n) for n in range(4)])
             connection = apsw.Connection(str(tmp_path / "spool-0.db"))
+            connection.pragma("user_version", 1)  # of which it may lack its seal
             connection.execute("UPDATE event SET facts = x'c1' WHERE seq < 3").fetchall()
             connection.execute("UPDATE event SET facts = x'93a17861ffa178' WHERE seq = 3").fetchall()
             connection.close()

@@ -18,23 +18,25 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from .reading import BUSY_MS, NUMBERS, NewRow, Row, SpoolStatus, read_status, reading, salvage
+from .reading import BUSY_MS, NUMBERS, SEALED, SpoolStatus, read_status, reading, salvage
 from .room import Room
+from .seals import NewRow, Row, is_whole, sealed, without_seal
 
 CORRUPT: Final = (apsw.CorruptError, apsw.NotADBError)
 
 _COLUMNS: Final = "id, occurred_at, last_at, count, recorded_at, facts"
-_SCHEMA: Final = """
-    CREATE TABLE IF NOT EXISTS event (
+_TABLES: Final = {
+    "event": """event (
         seq INTEGER PRIMARY KEY, id BLOB NOT NULL, occurred_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
         count INTEGER NOT NULL, recorded_at INTEGER NOT NULL, facts BLOB NOT NULL
-    ) STRICT;
-    -- ANY, since a damaged row may hold anything, and must find its place here all the same.
-    CREATE TABLE IF NOT EXISTS set_aside (
+    ) STRICT""",
+    # ANY, since a damaged row may hold anything, and must find its place here all the same.
+    "set_aside": """set_aside (
         id ANY, occurred_at ANY, last_at ANY, count ANY, recorded_at ANY, facts ANY, reason TEXT NOT NULL
-    ) STRICT;
-    PRAGMA user_version = 1;
-"""
+    ) STRICT""",
+}
+"""Every file has this text in it, and one with any other text is corrupt: not a byte of it may change."""
+_SCHEMA: Final = "".join(f"CREATE TABLE IF NOT EXISTS {table};" for table in _TABLES.values())
 _INSERT_ROWS: Final = 256
 """Rows of one statement at most: a statement for each number of rows, which apsw keeps prepared."""
 _READ: Final = f"""
@@ -59,6 +61,7 @@ class SpoolFile:
         self._max_pages = max(max_bytes // _PAGE_BYTES, 8)
         self._next_seq = 1
         self._writing: apsw.Connection | None = None
+        self._version = SEALED
         self._removed = True
 
     def open(self) -> apsw.Connection:
@@ -78,12 +81,14 @@ class SpoolFile:
                 f"max_page_count = {self._max_pages}",
             ):
                 _run(connection, f"PRAGMA {pragma}")
-            if (found := connection.execute("PRAGMA quick_check(1)").get) != "ok":
-                raise apsw.CorruptError(str(found))
+            _check(connection)
             _run(connection, _SCHEMA)
             self.rows, last = _run(connection, "SELECT count(*), ifnull(max(seq), 0) FROM event")[0]
-        except BaseException:
+            self._keep_version(connection)
+        except BaseException as error:
             connection.close()
+            if isinstance(error, apsw.SQLError):  # what was asked is right for every file of ours
+                raise apsw.CorruptError(str(error)) from error
             raise
         # Never counts down, not even over a replaced file: who read a row may acknowledge it later on.
         self._next_seq = max(self._next_seq, last + 1)
@@ -106,7 +111,7 @@ class SpoolFile:
         # One step of SQLite for a whole group, its commit included. Python's lock is let go for each step, and
         # to get it back from a busy event loop takes longer than to insert a row.
         statements = [
-            (_insert(len(chunk)), [value for seq, row in chunk for value in (seq, *row)])
+            (_insert(len(chunk)), [value for seq, row in chunk for value in sealed(seq, row)])
             for chunk in _chunks(list(enumerate(rows, first)), _INSERT_ROWS)
         ]
         with _transaction(connection) if len(statements) > 1 else contextlib.nullcontext():
@@ -118,7 +123,7 @@ class SpoolFile:
         """Commit a change that changes nothing: raises what a commit of rows would meet."""
         self._room.check(connection := self.open())
         with _transaction(connection):
-            _run(connection, "PRAGMA user_version = 1")
+            _run(connection, f"PRAGMA user_version = {self._version}")
 
     def delete(self, through: int) -> int:
         """Remove the rows up to and with the sequence number ``through``; returns how many they were."""
@@ -147,6 +152,20 @@ class SpoolFile:
         self.rows -= moved
         return moved > 0
 
+    def aside(self, after: int, limit: int) -> list[tuple[Any, ...]]:
+        """Rows that can never be stored: their number here, id, ``occurred_at`` and facts."""
+        return _run(
+            self.open(),
+            "SELECT rowid, id, occurred_at, facts FROM set_aside WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            (after, limit),
+        )
+
+    def remove_aside(self, numbers: Sequence[int]) -> None:
+        """Remove those rows; `wipe` leaves nothing of them."""
+        with _transaction(connection := self.open()):
+            connection.executemany("DELETE FROM set_aside WHERE rowid = ?", [(number,) for number in numbers])
+        self._removed = True
+
     def move_from(self, other: SpoolFile, limit: int) -> bool:
         """Move the ``limit`` oldest rows of ``other`` here; False when nothing was left there to move.
 
@@ -154,7 +173,7 @@ class SpoolFile:
         """
         other.open()  # where its process was killed before it made the tables, this does
         if rows := other.read(limit):
-            self.insert([row[1:] for row in rows])
+            self.insert([without_seal(row[1:]) for row in rows])
             other.delete(rows[-1][0])
             return True
         connection = self.open()
@@ -185,23 +204,35 @@ class SpoolFile:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.path}{end}").rename(f"{aside}{end}")
         self.open()
-        for rows in salvage(aside):
+        for rows in salvage(aside, _empty_page()):
             self.insert(rows)
         return aside
 
     def read(self, limit: int) -> list[Row]:
-        """The ``limit`` oldest rows."""
+        """The ``limit`` oldest rows, seals included. A row that is not what was written is corruption."""
         # As one value, since every row stepped to costs a chance to lose Python's lock for 5 ms.
         with reading(self.path) as connection:
-            rows = msgspec.json.decode(connection.execute(_READ, (limit,)).get)
-        return [
+            must_have_seal = connection.pragma("user_version") == SEALED
+            found = msgspec.json.decode(connection.execute(_READ, (limit,)).get)
+        rows: list[Row] = [
             (seq, bytes.fromhex(id_), occurred_at, last_at, count, recorded_at, bytes.fromhex(facts))
-            for seq, id_, occurred_at, last_at, count, recorded_at, facts in rows
+            for seq, id_, occurred_at, last_at, count, recorded_at, facts in found
         ]
+        for row in rows:
+            if not is_whole(row, must_have_seal=must_have_seal):
+                raise apsw.CorruptError(f"row {row[0]} is not what was written")
+        return rows
 
     def status(self) -> SpoolStatus:
         """What the file holds."""
         return read_status(self.path, rows=self.rows)
+
+    def _keep_version(self, connection: apsw.Connection) -> None:
+        """A file with rows that may be without a seal keeps its version until it is opened without any."""
+        version = connection.pragma("user_version")
+        self._version = version if self.rows else SEALED
+        if version != self._version:
+            _run(connection, f"PRAGMA user_version = {self._version}")
 
     @contextlib.contextmanager
     def _spare_room(self, connection: apsw.Connection) -> Iterator[None]:
@@ -210,6 +241,26 @@ class SpoolFile:
             yield
         finally:
             _run(connection, f"PRAGMA max_page_count = {self._max_pages}")
+
+
+def _check(connection: apsw.Connection) -> None:
+    """Raise `apsw.CorruptError` where anything is wrong with the file, but for what stands in its rows."""
+    ours = {(name.encode(), f"CREATE TABLE {table}".encode()) for name, table in _TABLES.items()}
+    # As bytes, which they may be in a damaged file.
+    found = _run(connection, "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema")
+    if not ours.issuperset(found):
+        raise apsw.CorruptError("the tables are not ours")
+    if (result := connection.execute("PRAGMA quick_check(1)").get) != "ok":
+        raise apsw.CorruptError(str(result))
+    if connection.readonly("main"):  # which is what the file says of itself: it could be opened for writing
+        raise apsw.CorruptError("the file says that it must not be written to")
+
+
+def _empty_page() -> bytes:
+    with contextlib.closing(apsw.Connection(":memory:")) as connection:
+        _run(connection, f"PRAGMA page_size = {_PAGE_BYTES}")
+        _run(connection, _SCHEMA)
+        return connection.serialize("main")[:_PAGE_BYTES]
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ from tracker.core.model import Event, EventType, Facts, decode_facts, encode_fac
 
 from .file import CORRUPT
 from .groups import Answer, Group
-from .reading import Row, SpoolStatus
+from .reading import SpoolStatus
+from .seals import Row
 from .writer import Writer, unavailable
 
 _ANSWER_WITHIN_S: Final = 0.25
@@ -33,7 +34,7 @@ _SLICE_S: Final = 0.025
 _MAX_WAITING: Final = 25_000
 """Hits that may wait for a commit; as many again may be in the commit that is running."""
 _MEND_S: Final = 60.0
-_SHARE_ROWS: Final = frozenset({EventType.OPENED.value, EventType.CLICKED.value})
+_SHARE_ROWS: Final = frozenset({EventType.OPENED.value, EventType.CLICKED.value, EventType.REVOKED_CLICK.value})
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
@@ -188,9 +189,11 @@ class Spool:
     def status(self) -> SpoolStatus:
         """What this process's file holds. Raises `SpoolUnavailable`."""
         try:
-            return self._writer.file.status()
+            status = self._writer.file.status()
         except apsw.Error as error:
             raise unavailable(error) from error
+        metrics.SPOOL_FILL_RATIO.set(status.bytes / self.max_bytes)
+        return status
 
     async def check(self) -> None:
         """Raise `SpoolUnavailable` where commits fail: the last one did, and an empty one does as well."""
@@ -238,6 +241,20 @@ class Spool:
     async def set_aside(self, sequence: int, reason: str) -> None:
         """Move a row that the store can never take to a table of its own. Raises `SpoolUnavailable`."""
         await self._do(functools.partial(self._set_aside, sequence, reason))
+
+    async def aside(self, after: int, limit: int) -> tuple[dict[int, Event], int | None]:
+        """Rows that were set aside, of those that can be decoded, by number; and which one to go on after, if any."""
+        rows = await self._do(functools.partial(self._writer.file.aside, after, limit))
+        events = {}
+        for number, id_, occurred_at, facts in rows:
+            with contextlib.suppress(msgspec.DecodeError, ValueError, TypeError):
+                at = int(occurred_at)
+                events[number] = Event(bytes(id_), self.node, at, at, at, 1, decode_facts(facts))
+        return events, rows[-1][0] if len(rows) == limit else None
+
+    async def remove_aside(self, numbers: Sequence[int]) -> None:
+        """Remove rows that were set aside. Raises `SpoolUnavailable`."""
+        await self._do(functools.partial(self._writer.file.remove_aside, numbers))
 
     def _set_aside(self, sequence: int, reason: str) -> None:
         if self._writer.file.set_aside(sequence, reason[:500]):

@@ -7,6 +7,7 @@ commit: it reports to the callback it is given.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import os
@@ -19,19 +20,20 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import apsw
 
-from tracker import metrics
+from tracker import metrics, snapshot
 from tracker.core.errors import SpoolFull, SpoolUnavailable
 from tracker.core.model import uuid7
 
 from .file import CORRUPT, SpoolFile
-from .reading import NewRow
-from .slots import take_left_over, take_lowest
+from .seals import NewRow
+from .slots import Slot, take_left_over, take_lowest
 
 Hit: TypeAlias = tuple[bytes, int, bool]
 """``(encoded facts, occurred_at, whether equal ones may share a row)``."""
 
 _ADOPT_ROWS: Final = 1000
 _ADOPT_AGAIN_S: Final = 10.0
+"""How often it is looked for files that other processes leave behind, and one that fails is tried again."""
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
@@ -45,27 +47,30 @@ class Writer:
 
     def __init__(self, directory: Path, *, max_bytes: int, on_rows: Callable[[], None]) -> None:
         self._on_rows = on_rows
+        self._max_bytes = max_bytes
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self.is_failing = False
         """The last commit failed."""
         self._last_stamp = 0
+        self._directory = directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            snapshot.sync_directory(directory.parent)  # or a power cut takes away the directory, and all in it
             self._slot = take_lowest(directory)
         except OSError as error:
             raise SpoolUnavailable(f"The spool directory can't be used: {error}") from error
         self.file = SpoolFile(self._slot.path, max_bytes=max_bytes)
         try:
             self._mended(self.file, self.file.open)
-            self._left_over = [(slot, SpoolFile(slot.path, max_bytes=max_bytes)) for slot in take_left_over(directory)]
+            self._left_over: list[tuple[Slot, SpoolFile]] = []
+            self._look_for_left_over()
         except (OSError, apsw.Error) as error:
             self._slot.release()
             raise SpoolUnavailable(f"The spool can't be opened: {error}") from error
 
     def start(self) -> None:
         """Start the thread. The first it does is to adopt what earlier processes left behind."""
-        if self._left_over:
-            self._jobs.put(self._adopt)
+        self._jobs.put(self._adopt)
         # A daemon, so that a disk that hangs can't keep the process from ending.
         threading.Thread(target=self._run, name="spool", daemon=True).start()
 
@@ -168,6 +173,9 @@ class Writer:
 
     def _adopt(self) -> None:
         """Move some rows of a left-over file into ours; once it is empty, remove it. Then do the next."""
+        if not self._left_over:
+            self._adopt_later()
+            return
         slot, other = self._left_over[0]
         try:
             if self._mended(other, lambda: self.file.move_from(other, _ADOPT_ROWS)):
@@ -179,12 +187,25 @@ class Writer:
         except (OSError, apsw.Error) as error:
             logger.error("%s not adopted yet: %s", slot.path.name, error, extra={"action": "spool_adopt_failed"})
             self._left_over.append(self._left_over.pop(0))  # the others are not to wait for it
-            timer = threading.Timer(_ADOPT_AGAIN_S, self._jobs.put, [self._adopt])
-            timer.daemon = True
-            timer.start()
+            self._adopt_later()
         else:
-            if self._left_over:
-                self._jobs.put(self._adopt)  # a job of its own, so that commits go in between
+            self._jobs.put(self._adopt)  # a job of its own, so that commits go in between
+
+    def _adopt_later(self) -> None:
+        """Look again after a while: workers that are replaced leave files behind, too."""
+
+        def look() -> None:
+            self._look_for_left_over()
+            self._adopt()
+
+        timer = threading.Timer(_ADOPT_AGAIN_S, self._jobs.put, [look])
+        timer.daemon = True
+        timer.start()
+
+    def _look_for_left_over(self) -> None:
+        with contextlib.suppress(OSError):
+            found = take_left_over(self._directory)
+            self._left_over += [(slot, SpoolFile(slot.path, max_bytes=self._max_bytes)) for slot in found]
 
     def _release(self) -> None:
         for slot, file in (*self._left_over, (self._slot, self.file)):
