@@ -141,6 +141,7 @@ async def test_postgres_cut_off_in_the_middle(postgres: PostgresDatabase) -> Non
 async def test_postgres_that_falls_silent(postgres: PostgresDatabase) -> None:
     store = Store(Postgres(postgres.url, connect_timeout_s=1, statement_timeout_s=0.5))
     async with opened(store), connected(postgres.url) as db:
+        await assert_works(store)  # over the connection that is to fall silent
         pid = await db.fetchval(f"SELECT pid {OURS}")
         os.kill(pid, signal.SIGSTOP)
         try:

@@ -41,11 +41,19 @@ async def outlast(server: Server, database: PostgresDatabase, service: Service, 
             gone = time.monotonic()
             await asyncio.sleep(away_s)
             depth, back = service.depth(), time.monotonic()
+        await until(lambda: service.depth() < depth)
+        drains, left = time.monotonic(), service.depth()
         await until(lambda: service.depth() <= depth // 10, patience_s=120)
-        drained_s = time.monotonic() - back
+        drained_s = time.monotonic() - drains
+        left -= service.depth()
     report(log, (("up", began, gone), ("away", gone, back)))
-    print(f"backlog {depth} rows, drained under load {drained_s:.1f} s after the start of PostgreSQL")
+    intake = depth / (back - gone)
+    print(f"backlog {depth} rows, {intake:.0f} came in a second, and {intake + left / drained_s:.0f} were stored")
     assert depth > away_s * 10
+    assert intake + left / drained_s > 2 * intake, "the backlog goes hardly faster than it came"
+    for type_ in ("clicked", "opened"):
+        up, away = log.wait_s(type_, 0.99, began, gone), log.wait_s(type_, 0.99, gone, back)
+        assert away < 2 * up + 0.1, f"{type_}: {1000 * up:.0f} ms before, {1000 * away:.0f} ms meanwhile"
     assert not log.wrong
     assert log.broken == 0
     stored = await assert_kept(database, log, [service])

@@ -1,13 +1,16 @@
 """A database in PostgreSQL: everything in the schema ``tracker``, of any database.
 
-Owns the pool and how PostgreSQL's types are spelled. Must not decide what is written.
+Owns the pool, what a transaction is, and how PostgreSQL's types are spelled. Must not decide what is written.
+
+Every query runs in a transaction, and nothing outlives one in a session: a pooler that gives each transaction whichever
+session is free (pgbouncer in transaction mode) may stand in between.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, cast
 
 import asyncpg  # type: ignore[import-untyped]
@@ -36,7 +39,10 @@ UNAVAILABLE: Final[Faults] = (
     # Wrong now, and put right without a restart of tracker:
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    asyncpg.InsufficientPrivilegeError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.SyntaxOrAccessError,  # no privilege, no such table: the schema is not as it must be, whatever the event
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.InvalidCachedStatementError,
 )
 REJECTED: Final[Faults] = (
     asyncpg.DataError,
@@ -47,7 +53,13 @@ REJECTED: Final[Faults] = (
 _EPOCH_US: Final = 946_684_800_000_000
 """PostgreSQL counts its microseconds from the year 2000."""
 
+_STALE: Final = (TimeoutError, asyncpg.ReadOnlySQLTransactionError)
+"""What one connection meets, all of them may: the way to the server is cut, or it leads to what is now a replica."""
+
 _POOL_SIZE: Final = 4
+_CACHED_STATEMENTS: Final = 100
+_SETTINGS: Final = {"application_name": "tracker"}
+"""Of a session. A pooler refuses most others."""
 
 
 class Postgres:
@@ -57,12 +69,13 @@ class Postgres:
     on the server, and a little longer for a server that has fallen silent.
     """
 
-    def __init__(self, url: str, *, connect_timeout_s: float = 5.0, statement_timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, *, connect_timeout_s: float = 5.0, statement_timeout_s: float = 20.0) -> None:
         self._url = url
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
         self._opening = asyncio.Lock()
         self._pool: asyncpg.Pool | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """See `Database`."""
@@ -83,13 +96,13 @@ class Postgres:
     async def read(self, step: Once | Each) -> list[Row]:
         """See `Database`."""
         with translated(UNAVAILABLE):
-            async with self._connection() as db:
+            async with self._transaction(", READ ONLY") as db:
                 return await _run(db, step)
 
     async def write(self, procedure: Procedure[Result]) -> Result:
         """See `Database`."""
         with translated(UNAVAILABLE, REJECTED):
-            async with self._connection() as db, db.transaction():
+            async with self._transaction() as db:
                 rows = None
                 while True:
                     # In a thread: what follows from some thousand events takes longer than other requests may wait.
@@ -98,16 +111,44 @@ class Postgres:
                         return cast(Result, result)
                     rows = await _run(db, step)
 
+    async def scrub(self) -> None:
+        """See `Database`. Nothing: the server's vacuum, its log and its backups are the operator's."""
+
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
+    async def _transaction(self, mode: str = "") -> AsyncIterator[Any]:
         pool = await self._opened()
-        async with pool.acquire(timeout=self._connect_timeout_s) as db:
-            try:
-                yield db
-            except asyncpg.InterfaceError as error:
-                if _is_lost(db):
-                    raise StoreUnavailable(f"the connection was lost: {error}") from error
-                raise
+        db = await pool.acquire(timeout=self._connect_timeout_s)
+        try:
+            await db.execute(_beginning(mode, self._statement_timeout_s))
+            yield db
+            await db.execute("COMMIT")
+        except BaseException as error:
+            if isinstance(error, _STALE):
+                await pool.expire_connections()
+            lost = isinstance(error, asyncpg.InterfaceError) and _is_lost(db)
+            ending = asyncio.create_task(self._end(pool, db, is_silent=isinstance(error, TimeoutError)))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            if not isinstance(error, asyncio.CancelledError):  # who gave up does not wait for what may be silence
+                await asyncio.shield(ending)
+            if lost:
+                raise StoreUnavailable(f"the connection was lost: {error}") from error
+            raise
+        else:
+            await pool.release(db)
+
+    async def _end(self, pool: asyncpg.Pool, db: Any, *, is_silent: bool) -> None:
+        """Roll back and give ``db`` back to the pool, or end it where it does not listen."""
+        try:
+            if is_silent:
+                db.terminate()
+            else:
+                async with asyncio.timeout(self._connect_timeout_s):
+                    await db.execute("ROLLBACK")
+        except Exception:  # whatever it was, this connection is of no more use
+            with suppress(asyncpg.InterfaceError):  # the pool has taken it back already
+                db.terminate()
+        await pool.release(db)
 
     async def _opened(self) -> asyncpg.Pool:
         """The pool, connected now if need be; while another call is connecting, this one waits its time too."""
@@ -121,28 +162,33 @@ class Postgres:
             self._opening.release()
 
     async def _connect(self) -> asyncpg.Pool:
-        pool = await asyncpg.create_pool(
+        settings = {
+            "timeout": self._connect_timeout_s,
+            "command_timeout": self._statement_timeout_s + self._connect_timeout_s,
+            "server_settings": _SETTINGS,
+        }
+        try:
+            db = await asyncpg.connect(self._url, statement_cache_size=0, **settings)
+        except ValueError as error:
+            raise ConfigError(f"the store's URL is malformed: {type(error).__name__}") from error
+        try:
+            async with db.transaction():
+                await _migrate(db)
+                is_pooled = db.get_server_pid() != await db.fetchval("SELECT pg_backend_pid()")
+            await db.close(timeout=self._connect_timeout_s)
+        except asyncpg.InterfaceError as error:
+            raise StoreUnavailable(f"the connection was lost: {error}") from error
+        finally:
+            db.terminate()
+        return await asyncpg.create_pool(
             self._url,
             min_size=0,  # or it would go on connecting in the background while the server is away
             max_size=_POOL_SIZE,
-            timeout=self._connect_timeout_s,
-            command_timeout=self._statement_timeout_s + self._connect_timeout_s,
+            statement_cache_size=0 if is_pooled else _CACHED_STATEMENTS,
             init=_set_codecs,
-            server_settings=_settings(self._statement_timeout_s),
+            reset=_leave,
+            **settings,
         )
-        try:
-            async with pool.acquire(timeout=self._connect_timeout_s) as db, db.transaction():
-                await _migrate(db)
-        except ValueError as error:  # the pool reads the URL when it first connects
-            pool.terminate()
-            raise ConfigError(f"the store's URL is malformed: {type(error).__name__}") from error
-        except asyncpg.InterfaceError as error:
-            pool.terminate()
-            raise StoreUnavailable(f"the connection was lost: {error}") from error
-        except BaseException:
-            pool.terminate()
-            raise
-        return pool
 
 
 async def _run(db: Any, step: Once | Each) -> list[Row]:
@@ -169,15 +215,21 @@ def _is_lost(db: Any) -> bool:
         return True
 
 
-def _settings(statement_timeout_s: float) -> dict[str, str]:
-    timeout_ms = str(int(statement_timeout_s * 1000))
-    return {
-        "application_name": "tracker",
-        "statement_timeout": timeout_ms,
-        "idle_in_transaction_session_timeout": timeout_ms,  # a frozen process must not keep its locks
-        # The size of the arrays and of young tables decides between an index and a scan: plan anew each time.
-        "plan_cache_mode": "force_custom_plan",
-    }
+def _beginning(mode: str, statement_timeout_s: float) -> str:
+    """What begins a transaction."""
+    timeout_ms = int(statement_timeout_s * 1000)
+    # The size of the arrays and of young tables decides between an index and a scan: plan anew each time.
+    # A frozen process must not keep its locks. The level is what `recording` counts on, whatever the server's default.
+    return f"""
+        BEGIN ISOLATION LEVEL READ COMMITTED{mode};
+        SET LOCAL statement_timeout = {timeout_ms};
+        SET LOCAL idle_in_transaction_session_timeout = {timeout_ms};
+        SET LOCAL plan_cache_mode = force_custom_plan
+    """
+
+
+async def _leave(_: Any) -> None:
+    """Nothing is to be reset in a session."""
 
 
 async def _set_codecs(db: Any) -> None:
