@@ -52,6 +52,17 @@ class Settings:
     transactional_clicks: bool
     pixel_position: PixelPosition
     webhook_private_addresses: bool
+    header_timeout_s: float
+    body_timeout_s: float
+    write_timeout_s: float
+    idle_timeout_s: float
+    max_header_bytes: int
+    max_url_bytes: int
+    max_body_bytes: int
+    max_connections: int
+    connections_per_source: int
+    requests_per_key: int
+    invalid_per_minute: int
     spool_max_bytes: int
     drain_s: float
     node: str
@@ -75,13 +86,21 @@ def _keys(text: str) -> tuple[bytes, ...]:
         raise ValueError("has no key in it")
     if any(len(key) < MIN_KEY_BYTES for key in keys):
         raise ValueError(f"each key needs {MIN_KEY_BYTES} bytes or more; make one with: openssl rand -hex 32")
+    _not_a_placeholder(text)
     return keys
 
 
 def _api_key(text: str) -> str:
     if text and not re.fullmatch(r"[!-~]+", text):
         raise ValueError("must be printable ASCII without spaces")
+    _not_a_placeholder(text)
     return text
+
+
+def _not_a_placeholder(secret: str) -> None:
+    """An example's secret, left as it was, is known to everybody."""
+    if re.search(r"(?:change|replace)[ ._-]?(?:me|this)", secret, re.IGNORECASE):
+        raise ValueError("is an example's; make one of your own with: openssl rand -hex 32")
 
 
 def _store_url(text: str) -> str:
@@ -123,6 +142,12 @@ def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 <= seconds <= 3600:
         raise ValueError("must be seconds, from 0 to 3600")
+    return seconds
+
+
+def _timeout(text: str) -> float:
+    if (seconds := _seconds(text)) < 1:
+        raise ValueError("must be seconds, from 1 to 3600")
     return seconds
 
 
@@ -190,6 +215,36 @@ OPTIONS: Final = (
     Option(
         "WEBHOOK_PRIVATE_ADDRESSES", _flag, "false",
         "whether webhooks may go to private addresses, and without TLS: for receivers on the same network",
+    ),
+    Option("HEADER_TIMEOUT_S", _timeout, "5", "seconds for a request's headers, from its first byte or the connection"),
+    Option("BODY_TIMEOUT_S", _timeout, "10", "seconds for a request's whole body, however it trickles in"),
+    Option("WRITE_TIMEOUT_S", _timeout, "10", "seconds in which a client has to read what is written to it"),
+    Option(
+        "IDLE_TIMEOUT_S", _timeout, "75",
+        "seconds a connection is kept without a request: longer than a proxy keeps its own (60 in nginx), so that it "
+        "never asks on one that is just being closed. 5 while more than half of `MAX_CONNECTIONS` are open",
+    ),
+    Option("MAX_HEADER_BYTES", _whole(8192), "32768", "largest headers of a request; more than any browser sends"),
+    Option("MAX_URL_BYTES", _whole(6144), "8192", "longest path and query; the longest links of ours have 6,000"),
+    Option("MAX_BODY_BYTES", _whole(1 << 16), str(1 << 24), "largest body: two of 2 MiB, escaped, and a batch"),
+    Option(
+        "MAX_CONNECTIONS", _whole(1), "10000",
+        "connections that one process holds; fewer where its limit of open files leaves less",
+    ),
+    Option(
+        "CONNECTIONS_PER_SOURCE", _whole(0), "1000",
+        "of these, how many from one address, or one /48 of IPv6; 0: any number. "
+        "The machine itself and `TRUSTED_PROXIES` may have any number",
+    ),
+    Option(
+        "REQUESTS_PER_KEY", _whole(0), "1000",
+        "calls a second of one API key in one process, in bursts of 5 seconds' worth, so that one caller leaves "
+        "room for others; a batch is one call. 0: any number",
+    ),
+    Option(
+        "INVALID_PER_MINUTE", _whole(0), "30000",
+        "requests with a token or a key that is none, from one /24 or /48, in one process; then they are answered 429. "
+        "Valid links are never limited: image proxies share addresses. 0: any number",
     ),
     Option("SPOOL_MAX_BYTES", _whole(1 << 20), str(1 << 30), "largest size of one process's spool file"),
     Option("DRAIN_S", _seconds, "1", "seconds that a stopping service still accepts requests while it is not ready"),

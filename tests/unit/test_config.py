@@ -26,6 +26,9 @@ DEFAULTS: dict[str, Any] = {
     "sender_name": "", "excluded_hosts": frozenset(), "one_use_links": (), "link_text_urls": LinkTextRule.WARN,
     "transactional_clicks": True, "webhook_private_addresses": False,
     "pixel_position": PixelPosition.BOTTOM, "spool_max_bytes": 1 << 30, "drain_s": 1.0,
+    "header_timeout_s": 5.0, "body_timeout_s": 10.0, "write_timeout_s": 10.0, "idle_timeout_s": 75.0,
+    "max_header_bytes": 32_768, "max_url_bytes": 8192, "max_body_bytes": 1 << 24, "max_connections": 10_000,
+    "connections_per_source": 1000, "requests_per_key": 1000, "invalid_per_minute": 30_000,
     "log_level": "INFO",
 }  # fmt: skip
 
@@ -52,6 +55,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("SPOOL_MAX_BYTES", "1048576", 1 << 20),
     ("DRAIN_S", "0", 0.0),
     ("DRAIN_S", "2.5", 2.5),
+    ("HEADER_TIMEOUT_S", "1.5", 1.5),
+    ("CONNECTIONS_PER_SOURCE", "0", 0),
     ("NODE", "edge-1", "edge-1"),
     ("LOG_LEVEL", "Warning", "WARNING"),
 ]
@@ -72,6 +77,9 @@ BAD = [
     ("EXCLUDED_HOSTS", "shop.*"), ("LINK_TEXT_URLS", "ignore"), ("TRANSACTIONAL_CLICKS", "maybe"),
     ("PIXEL_POSITION", "middle"), ("SPOOL_MAX_BYTES", "1GB"), ("SPOOL_MAX_BYTES", "1"), ("SPOOL_MAX_BYTES", "-1"),
     ("SPOOL_MAX_BYTES", "٣٣٣٣٣٣٣٣"), ("DRAIN_S", "soon"), ("DRAIN_S", "-1"), ("DRAIN_S", "nan"), ("DRAIN_S", "inf"),
+    ("HEADER_TIMEOUT_S", "0"), ("BODY_TIMEOUT_S", "0.5"), ("WRITE_TIMEOUT_S", "3601"), ("IDLE_TIMEOUT_S", "nan"),
+    ("MAX_HEADER_BYTES", "1024"), ("MAX_URL_BYTES", "6000"), ("MAX_BODY_BYTES", "0"), ("MAX_CONNECTIONS", "0"),
+    ("REQUESTS_PER_KEY", "-1"), ("INVALID_PER_MINUTE", "many"),
     ("LOG_LEVEL", "verbose"),
 ]  # fmt: skip
 

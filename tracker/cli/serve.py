@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from tracker import config, datadir, logs
+from tracker import config, datadir, logs, metrics
 from tracker.demo import run_demo
 from tracker.web.app import check_places
 
@@ -25,9 +26,10 @@ from .terminal import UNUSABLE_CONFIG, warn
 
 GRACE_S: Final = 10
 """How long requests in flight may take when the service stops; a body that never ends must not hold it for ever."""
+BACKLOG: Final = 2048
+"""Connections that wait to be accepted, where the kernel allows as many: what comes while a worker is replaced."""
 WORKER_SILENCE_S: Final = 10
-"""How long a worker may not answer its supervisor before it is replaced: on a busy machine, starting takes a while.
-It also takes up to this long to notice that a worker is gone."""
+"""How long a worker may not answer its supervisor before it is replaced: on a busy machine, starting takes a while."""
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -87,13 +89,14 @@ def _run_server(parsed: argparse.Namespace, data_dir: Path) -> int:
         "port": parsed.port,
         "workers": parsed.workers,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": "tracker.web.protocol:Connection",
         "ws": "none",
         "lifespan": "on",
         "log_config": None,
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
+        "backlog": BACKLOG,
         "timeout_graceful_shutdown": GRACE_S,
         "timeout_worker_healthcheck": WORKER_SILENCE_S,
     }
@@ -102,9 +105,28 @@ def _run_server(parsed: argparse.Namespace, data_dir: Path) -> int:
         return 0
     _share_metrics(data_dir)
     server = uvicorn.Config(**options)
-    workers = Multiprocess(server, [server.bind_socket()])
+    workers = Supervisor(server, [server.bind_socket()])
     workers.run()
     return UNUSABLE_CONFIG if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes) else 0
+
+
+class Supervisor(Multiprocess):
+    """The server's own supervisor of workers, which hears of a worker's death at once, and forgets its gauges."""
+
+    def __init__(self, server: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(server, sockets)
+        self._known: set[int | None] = set()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the workers that are gone."""
+        for worker in self.processes:
+            # With this end open here too, a worker that dies while it is asked would be waited for like a slow one.
+            worker.child_conn.close()
+        super().keep_subprocess_alive()
+        pids = {worker.pid for worker in self.processes}
+        for gone in self._known - pids:
+            metrics.forget_process(gone)
+        self._known = pids
 
 
 def local_url(host: str, port: int) -> str:

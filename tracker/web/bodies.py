@@ -1,6 +1,6 @@
 """Reading a request's body, and getting rid of one that nobody wants.
 
-Owns the limits on it. Must not look into it.
+Owns the smaller limits on it; how large it may be at all is `protocol`'s. Must not look into it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from starlette.types import Message, Receive, Send
 
 from tracker.core.errors import TooLarge
 
-MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
-"""Of a whole request: two bodies of 2 MiB, JSON's escapes, and the recipients of a batch."""
 SMALL_REQUEST_BYTES: Final = 256 * 1024
 """Of a request that holds no bodies of messages, and not many of anything."""
-_MAX_DISCARDED_BYTES: Final = 2 * MAX_REQUEST_BYTES
 _DISCARD_S: Final = 5.0
 
 
-async def read(request: Request, max_bytes: int = MAX_REQUEST_BYTES) -> bytes:
+async def read(request: Request, max_bytes: int | None = None) -> bytes:
     """The request's body, counted as it streams in: what the headers say of its length is not believed."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         await discard(request.receive)
@@ -32,7 +29,7 @@ async def read(request: Request, max_bytes: int = MAX_REQUEST_BYTES) -> bytes:
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > max_bytes:
+            if max_bytes is not None and len(body) > max_bytes:
                 await discard(request.receive)
                 raise TooLarge(f"the request is larger than {max_bytes} bytes")
     except ClientDisconnect:  # nobody is there to read this, and it is no error of ours to log
@@ -41,18 +38,16 @@ async def read(request: Request, max_bytes: int = MAX_REQUEST_BYTES) -> bytes:
 
 
 async def discard(receive: Receive) -> None:
-    """Take in what is left of a body, within limits.
+    """Take in what is left of a body, for a while.
 
     A connection that is closed with something unread in it is reset, and then the client may never see the answer.
     """
-    left = _MAX_DISCARDED_BYTES
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD_S):
-            while left > 0:
+            while True:
                 message = await receive()
                 if message["type"] != "http.request" or not message.get("more_body"):
                     return
-                left -= len(message.get("body", b""))
 
 
 def answer_after_body(receive: Receive, send: Send) -> Send:

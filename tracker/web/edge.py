@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tracker import metrics
-from tracker.core import addresses
 from tracker.core.accounts import Directory
 from tracker.core.errors import InvalidToken, SpoolUnavailable
 from tracker.core.model import Consent, EventType, Facts, RecipientChange
-from tracker.core.networks import NetworkList
+from tracker.core.revocations import Revoked
 from tracker.core.tokens import DEFAULT_ACCOUNT, Purpose, Token, TokenCodec
 from tracker.core.urls import location
 from tracker.spool import Spool
 
 from .bodies import answer_after_body
-from .pages import PUBLIC_HEADERS, Headers, Page, Pages, SenderPages
+from .clients import ClientAddresses
+from .limits import InvalidTraffic
+from .pages import PUBLIC_HEADERS, Headers, Page, Pages, SenderPages, too_many
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of 1x1 pixels."""
@@ -46,31 +46,11 @@ _CLICK: Final = Purpose.CLICK
 _UNSUBSCRIBE: Final = Purpose.UNSUBSCRIBE
 _OPENED: Final = EventType.OPENED.value
 _CLICKED: Final = EventType.CLICKED.value
+_REVOKED_CLICK: Final = EventType.REVOKED_CLICK.value
 _UNSUBSCRIBED: Final = EventType.UNSUBSCRIBED.value
 _CONSENT_CHANGED: Final = EventType.CONSENT_CHANGED.value
 
 Handler = Callable[[Scope, str, Send], Awaitable[None]]
-
-
-class ClientAddresses:
-    """What is kept of a client's address: as much as the settings allow, its source of the day, its network's entry."""
-
-    def __init__(
-        self, trusted: Sequence[addresses.Network], keep: addresses.Keep, key: bytes, networks: NetworkList
-    ) -> None:
-        self.behind_proxy = bool(trusted)
-        self._trusted = trusted
-        self._keep = keep
-        self._key = key
-        self._networks = networks
-        self.read = lru_cache(maxsize=8192)(self._read)
-
-    def _read(self, peer: str, forwarded_for: tuple[str, ...], day: int) -> tuple[str | None, bytes | None, str | None]:
-        client = addresses.client(peer, forwarded_for, self._trusted)
-        if client is None:
-            return None, None, None
-        source = addresses.source(client, addresses.day_key(self._key, day))
-        return addresses.kept(client, self._keep), source, self._networks.match(client)
 
 
 class Edge:
@@ -84,14 +64,18 @@ class Edge:
         directory: Callable[[], Directory],
         spool: Spool,
         clients: ClientAddresses,
+        invalid: InvalidTraffic,
         pages: Pages,
+        revoked: Callable[[], Revoked],
     ) -> None:
         self._app = app
         self._codec = codec
         self._directory = directory
         self._spool = spool
         self._clients = clients
+        self._invalid = invalid
         self._pages = pages
+        self._revoked = revoked
         self._handlers: dict[bytes, dict[str, Handler]] = {
             b"/o/": {"GET": self._open, "HEAD": self._head_open},
             b"/c/": {"GET": self._click, "HEAD": self._head_click},
@@ -117,7 +101,7 @@ class Edge:
         if token:
             now = time.time_ns() // 1000
             await self._spool.append_soon(self._facts(scope, _OPENED, token, now), now)
-        await send(_PIXEL_START)
+        await send(_PIXEL_START if token or not self._invalid.wait_s(scope) else _LAST_PIXEL_START)
         await send(_PIXEL_BODY)
 
     async def _head_open(self, scope: Scope, name: str, send: Send) -> None:
@@ -127,30 +111,35 @@ class Edge:
     async def _click(self, scope: Scope, name: str, send: Send) -> None:
         token, target = self._destination(scope, name)
         if token is None or target is None:
-            await _send_page(send, self._pages_at(scope).incomplete_link)
+            await self._refuse(scope, send, self._pages_at(scope).incomplete_link)
             return
         now = time.time_ns() // 1000
-        await self._spool.append_soon(self._facts(scope, _CLICKED, token, now), now)
-        await _redirect(send, target)
+        is_revoked = self._revoked().link(token, target)
+        await self._spool.append_soon(self._facts(scope, _REVOKED_CLICK if is_revoked else _CLICKED, token, now), now)
+        await (_send_page(send, self._pages_at(scope).revoked) if is_revoked else _redirect(send, target))
 
     async def _head_click(self, scope: Scope, name: str, send: Send) -> None:
-        _, target = self._destination(scope, name)
-        if target is None:
-            await _send_page(send, self._pages_at(scope).incomplete_link, with_body=False)
+        token, target = self._destination(scope, name)
+        if token is None or target is None:
+            await self._refuse(scope, send, self._pages_at(scope).incomplete_link)
+        elif self._revoked().link(token, target):
+            await _send_page(send, self._pages_at(scope).revoked, with_body=False)
         else:
             await _redirect(send, target)
 
     async def _unsubscribe_page(self, scope: Scope, name: str, send: Send) -> None:
         name = name.removesuffix(STOP_TRACKING)
         token, pages = self._verify(scope, _UNSUBSCRIBE, name), self._pages_at(scope)
-        page = pages.unsubscribe(token.list, name) if token else pages.incomplete_unsubscribe
-        await _send_page(send, page, with_body=scope["method"] != "HEAD")
+        if token is None:
+            await self._refuse(scope, send, pages.incomplete_unsubscribe)
+            return
+        await _send_page(send, pages.unsubscribe(token.list, name), with_body=scope["method"] != "HEAD")
 
     async def _unsubscribe(self, scope: Scope, name: str, send: Send) -> None:
         # The token is all the proof there is (RFC 8058, 3.1): whatever the body says, and without a cookie.
         token, pages = self._verify(scope, _UNSUBSCRIBE, name.removesuffix(STOP_TRACKING)), self._pages_at(scope)
         if token is None:
-            await _send_page(send, pages.incomplete_unsubscribe)
+            await self._refuse(scope, send, pages.incomplete_unsubscribe)
             return
         now = time.time_ns() // 1000
         if name.endswith(STOP_TRACKING):
@@ -163,7 +152,14 @@ class Edge:
         except SpoolUnavailable:
             await _send_page(send, failed)
             return
+        if facts.type == _UNSUBSCRIBED:
+            metrics.OBJECTIONS.labels(facts.account, _UNSUBSCRIBED).inc()
         await _send_page(send, done(token.list))
+
+    async def _refuse(self, scope: Scope, send: Send, page: Page) -> None:
+        """What an invalid token is answered: ``page``, unless too many of them come from there."""
+        wait_s = self._invalid.wait_s(scope)
+        await _send_page(send, too_many(wait_s) if wait_s else page, with_body=scope["method"] != "HEAD")
 
     def _pages_at(self, scope: Scope) -> SenderPages:
         return self._pages.of(self._directory().settings(self._account(scope)).sender_name)
@@ -228,6 +224,10 @@ _PIXEL_START: Final[dict[str, Any]] = {
     "type": "http.response.start",
     "status": 200,
     "headers": [(b"content-type", b"image/gif"), (b"content-length", str(len(GIF)).encode()), *PUBLIC_HEADERS],
+}
+_LAST_PIXEL_START: Final[dict[str, Any]] = {
+    **_PIXEL_START,
+    "headers": [*_PIXEL_START["headers"], (b"connection", b"close")],
 }
 _PIXEL_BODY: Final[dict[str, Any]] = {"type": "http.response.body", "body": GIF}
 

@@ -9,12 +9,17 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_OPEN_FILES: Final = 1 << 20
+"""Where there is no limit: some kernels have none worth the name, and allow a table of a billion."""
 
 
 def closing(app: ASGIApp) -> ASGIApp:
@@ -44,6 +49,16 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def allow_open_files() -> int:
+    """Let this process open as many files as it may be let, within reason; returns how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, MAX_OPEN_FILES) if hard != resource.RLIM_INFINITY else MAX_OPEN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def drain_on_sigterm(drain_s: float, begin: Callable[[], None]) -> None:

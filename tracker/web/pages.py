@@ -31,6 +31,19 @@ class Page(NamedTuple):
     body: bytes
 
 
+def too_many(wait_s: int) -> Page:
+    """What a network is told that sends too many invalid tokens: no page, since hardly a person is to read it."""
+    body = b"Too many invalid links were followed from your network. Try again later.\n"
+    headers: Headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % wait_s),
+        (b"connection", b"close"),
+        *PUBLIC_HEADERS,
+    ]
+    return Page(429, headers, body)
+
+
 class Pages:
     """The pages. All of them work without JavaScript and load nothing."""
 
@@ -71,6 +84,7 @@ class SenderPages:
         self._pages = pages
         self._sender_name = sender_name
         self.incomplete_link = self._page(404, "incomplete_link.html")
+        self.revoked = self._page(410, "revoked.html")
         self.incomplete_unsubscribe = self._page(404, "incomplete_unsubscribe.html")
         self.not_stored = self._page(503, "not_stored.html", [(b"retry-after", b"30")])
         self.not_stopped = self._page(503, "not_stopped.html", [(b"retry-after", b"30")])

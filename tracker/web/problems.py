@@ -23,6 +23,7 @@ from tracker.core.errors import (
     TooLarge,
     TrackerError,
 )
+from tracker.revocations import DiskUnavailable
 
 from .answering import UNCACHED
 from .answers import FieldError, Problem
@@ -38,6 +39,14 @@ class NotAuthorized(TrackerError):
 
 class NotAllowed(TrackerError):
     """The key may not be used for this."""
+
+
+class TooManyRequests(TrackerError):
+    """There were too many requests; ``wait_s`` seconds from now there may be another."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"there were too many requests; try again in {wait_s} s")
+        self.wait_s = wait_s
 
 
 class NotFound(TrackerError):
@@ -60,10 +69,12 @@ _PROBLEMS: Final[dict[type[Exception], tuple[str, str, int]]] = {
     NotAllowed: ("not_allowed", "Not allowed", 403),
     NotAuthentic: ("not_authentic", "The request is not authentic", 401),
     NotFound: ("not_found", "Not found", 404),
+    TooManyRequests: ("too_many_requests", "Too many requests", 429),
     MessageConflict: ("message_conflict", "The message is registered differently", 409),
     RecipientSuppressed: ("recipient_suppressed", "The recipient must not be written to", 409),
     Unrecognised: ("unrecognised_report", "The report was not recognised", 422),
     TooLarge: ("too_large", "The request is too large", 413),
+    DiskUnavailable: ("disk_unavailable", "The disk cannot be written", 503),
     SpoolUnavailable: ("spool_unavailable", "The event log cannot be written", 503),
     StoreUnavailable: ("store_unavailable", "The status store cannot be reached", 503),
 }
@@ -114,6 +125,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     elif details.status == 503:
         headers["Retry-After"] = RETRY_AFTER_S
+    elif isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.wait_s)
     return _respond(details, headers)
 
 
