@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from tracker import __version__
 from tracker.core.errors import ConfigError, InvalidRequest, TrackerError
 
-from . import accounts, look, reclassify, report, serve, settings, webhooks
+from . import accounts, audit, erase, look, reclassify, report, revoke, serve, settings, webhooks
 from .terminal import FAILED, INTERRUPTED, UNUSABLE_CONFIG, WRONG_ARGUMENTS, say
 
 
@@ -41,6 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tracker", description="Self-hosted email tracking.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (serve, look, report, accounts, settings, webhooks, reclassify):
+    for group in (serve, look, report, accounts, settings, webhooks, reclassify, revoke, audit, erase):
         group.add_commands(commands)
     return parser

@@ -12,6 +12,7 @@ from typing import Final
 
 from tracker.core.agents import RULE_VERSION
 from tracker.stores.accounts import Accounts
+from tracker.stores.audit import CLI, Act, Audit
 from tracker.stores.reclassify import Reclassify
 
 from .accounts import Commands, add_account_option
@@ -37,6 +38,7 @@ def _run(parsed: argparse.Namespace) -> int:
 async def _reclassify(account: str) -> int:
     async with opened_store() as store:
         await Accounts(store.database).settings(account)  # raises where there is no such account
+        await Audit(store.database).add(Act(account, CLI, "reclassified", "", {"rules": RULE_VERSION}))
         work = Reclassify(store.database)
         total = await work.number(account)
         done = corrected = stages = 0

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from tracker.core.webhooks import SECRET_BYTES, check_url, new_secret
 from tracker.stores.accounts import Accounts
+from tracker.stores.audit import CLI
 from tracker.stores.outbox import DeadLetter, EndpointState, Outbox
 
 from .accounts import Commands, account_name, add_account_option
@@ -153,7 +154,7 @@ def _add(parsed: argparse.Namespace) -> int:
 
 
 def _disable(parsed: argparse.Namespace) -> int:
-    return _change(parsed, lambda outbox: outbox.disable(parsed.endpoint, "by an operator"), "disabled")
+    return _change(parsed, lambda outbox: outbox.disable(parsed.endpoint, "by an operator", by=CLI), "disabled")
 
 
 def _enable(parsed: argparse.Namespace) -> int:

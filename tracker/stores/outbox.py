@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
-from .database import Database, Each, Once, Row
+from .audit import CLI, Act, write
+from .database import Database, Each, Once, Procedure, Row
 from .limits import is_key
 from .store import Change
 
@@ -22,7 +24,9 @@ _FILL_ROWS: Final = 500
 # What makes up a webhook's id, which has no full stop and stays below 128 characters.
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
+_Result = TypeVar("_Result")
 _Steps = Generator[Once | Each, Sequence[Row], int]
+_Noted: TypeAlias = Procedure[tuple[_Result, Act | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class Outbox:
         """Add an endpoint, which gets the changes from now on. ValueError for an account that can have none."""
         if not _ACCOUNT.fullmatch(account):
             raise ValueError("An account with webhooks is 1 to 64 letters, digits and hyphens.")
-        await self._database.write(_once("add_endpoint", endpoint_id, account, url, secret))
+        await write(self._database, _adding(endpoint_id, account, url, secret))
 
     async def list_endpoints(self, account: str | None = None) -> list[EndpointState]:
         """The endpoints of one account or of all, the oldest of an account first."""
@@ -107,19 +111,24 @@ class Outbox:
 
     async def remove_endpoint(self, endpoint_id: str) -> bool:
         """Remove an endpoint and its deliveries, the dead ones too; whether there was one."""
-        return await self._changed(_removing(endpoint_id), endpoint_id)
+        return await self._changed(endpoint_id, "endpoint_removed", Once("remove_endpoint", (endpoint_id,)))
 
     async def enable(self, endpoint_id: str) -> bool:
         """Deliver to it again, beginning with what was not delivered while it was disabled; whether it exists."""
-        return await self._changed(_once("enable_endpoint", endpoint_id), endpoint_id)
+        return await self._changed(endpoint_id, "endpoint_enabled", Once("enable_endpoint", (endpoint_id,)))
 
-    async def disable(self, endpoint_id: str, reason: str) -> bool:
-        """Deliver nothing to it for now; whether it exists. A reason that it was disabled for before stays."""
-        return await self._changed(_once("disable_endpoint", endpoint_id, reason), endpoint_id)
+    async def disable(self, endpoint_id: str, reason: str, *, by: str | None = None) -> bool:
+        """Deliver nothing to it for now; whether it exists. A reason that it was disabled for before stays.
+
+        ``by`` is who did that, for the audit log; None: nobody, it follows from an answer.
+        """
+        step = Once("disable_endpoint", (endpoint_id, reason))
+        return await self._changed(endpoint_id, "endpoint_disabled", step, by)
 
     async def rotate(self, endpoint_id: str, secret: str, previous_until: int) -> bool:
         """Sign with ``secret`` from now on, and with the present one too until ``previous_until``."""
-        return await self._changed(_once("rotate_endpoint", endpoint_id, secret, previous_until), endpoint_id)
+        step = Once("rotate_endpoint", (endpoint_id, secret, previous_until))
+        return await self._changed(endpoint_id, "endpoint_secret_rotated", step)
 
     async def endpoints_to_serve(self, owner: str, now: int) -> dict[str, bool]:
         """The ids of all enabled endpoints; True for those that ``owner`` could do something for at ``now``."""
@@ -170,12 +179,10 @@ class Outbox:
         """Make dead deliveries pending again and due at ``now``: those, or all for None. Returns how many."""
         if not is_key(endpoint_id):
             return 0
-        if sequences is None:
-            return len(await self._database.write(_rows("replay_all", endpoint_id, now)))
-        return await self._database.write(_replaying(endpoint_id, sequences, now))
+        return await write(self._database, _replaying(endpoint_id, sequences, now))
 
-    async def _changed(self, procedure: _Steps, endpoint_id: str) -> bool:
-        return is_key(endpoint_id) and await self._database.write(procedure) > 0
+    async def _changed(self, endpoint_id: str, act: str, step: Once, by: str | None = CLI) -> bool:
+        return is_key(endpoint_id) and await write(self._database, _changing(endpoint_id, act, step, by))
 
 
 def _change(row: Row) -> Change:
@@ -192,10 +199,18 @@ def _rows(query: str, *parameters: object) -> Generator[Once, Sequence[Row], Seq
     return (yield Once(query, parameters))
 
 
-def _removing(endpoint_id: str) -> _Steps:
-    removed = yield Once("remove_endpoint", (endpoint_id,))
-    yield Once("remove_deliveries", (endpoint_id,))
-    return len(removed)
+def _adding(endpoint_id: str, account: str, url: str, secret: str) -> _Noted[None]:
+    yield Once("add_endpoint", (endpoint_id, account, url, secret))
+    return None, Act(account, CLI, "endpoint_added", endpoint_id, {"host": urlsplit(url).hostname})
+
+
+def _changing(endpoint_id: str, act: str, step: Once, by: str | None) -> _Noted[bool]:
+    changed = yield step
+    if not changed:
+        return False, None
+    if step.query == "remove_endpoint":
+        yield Once("remove_deliveries", (endpoint_id,))
+    return True, Act(changed[0][0], by, act, endpoint_id) if by else None
 
 
 def _filling(endpoint_id: str, now: int) -> _Steps:
@@ -223,6 +238,13 @@ def _settling(endpoint_id: str, delivered: Sequence[int], failures: Sequence[Fai
     return len(delivered) + len(failures)
 
 
-def _replaying(endpoint_id: str, sequences: Sequence[int], now: int) -> _Steps:
-    replayed = yield Each("replay_deliveries", [(endpoint_id, sequence, now) for sequence in sorted(set(sequences))])
-    return len(replayed)
+def _replaying(endpoint_id: str, sequences: Sequence[int] | None, now: int) -> _Noted[int]:
+    of = yield Once("account_of_endpoint", (endpoint_id,))
+    if sequences is None:
+        replayed = yield Once("replay_all", (endpoint_id, now))
+    else:
+        rows = [(endpoint_id, sequence, now) for sequence in sorted(set(sequences))]
+        replayed = yield Each("replay_deliveries", rows)
+    if not replayed:
+        return 0, None
+    return len(replayed), Act(of[0][0], CLI, "deliveries_replayed", endpoint_id, {"count": len(replayed)})

@@ -22,35 +22,48 @@ from tracker.core.accounts import Directory
 from tracker.core.errors import ConfigError, SpoolUnavailable, StoreUnavailable
 from tracker.core.networks import NetworkList
 from tracker.core.networks import parse as parse_networks
+from tracker.core.revocations import Revoked
 from tracker.core.rewrite import Rewriter
 from tracker.core.tokens import TokenCodec
+from tracker.core.tombstones import Digests
 from tracker.deliver import Deliverer
 from tracker.directory import SNAPSHOT_FILE, DirectoryWatch, default_settings
+from tracker.forgetting import keep_forgetting
 from tracker.outgoing import Outgoing
 from tracker.recall import RECIPIENTS_FILE, Recall
 from tracker.relay import Relay
 from tracker.retention import keep_to
+from tracker.revocations import REVOCATIONS_FILE, Revocations
 from tracker.spool import Spool
 from tracker.stores import Store
 from tracker.stores.accounts import Accounts
+from tracker.stores.audit import Audit
 from tracker.stores.batches import Batches
+from tracker.stores.erasing import Erasure
 from tracker.stores.outbox import Outbox
 from tracker.stores.postgres import Postgres
 from tracker.stores.retention import Retention
+from tracker.stores.revocations import StoredRevocations
 from tracker.stores.sqlite import Sqlite
 
 from . import api
+from .audit import AuditApi
 from .batches import BatchesApi
 from .callers import Callers
+from .clients import ClientAddresses
+from .connections import LOOPBACK, STATE, Connections
 from .console import Console
-from .edge import ClientAddresses, Edge
-from .lifecycle import closing, drain_on_sigterm, spare_the_collector, stop_without_parent
+from .edge import Edge
+from .erasing import ErasureApi
+from .lifecycle import allow_open_files, closing, drain_on_sigterm, spare_the_collector, stop_without_parent
+from .limits import CallLimit, InvalidTraffic
 from .operations import Operations
 from .pages import Pages
 from .recipients import Recipients
 from .records import Records
 from .registry import Registry
 from .reports import Finder, Reports
+from .revocations import RevocationsApi
 from .rewriting import Rewriters, Rewriting
 from .settings import AccountSettingsApi
 from .unrecognised import UnrecognisedReports
@@ -64,7 +77,19 @@ logger = logging.getLogger(__name__)
 def open_store(settings: Settings) -> Store:
     """The store that the settings name, not yet connected."""
     kind, _, path = settings.store_url.partition(":///")
-    return Store(Sqlite(Path(path)) if kind == "sqlite" else Postgres(settings.store_url))
+    database = Sqlite(Path(path)) if kind == "sqlite" else Postgres(settings.store_url)
+    return Store(database, Digests(TokenCodec(settings.signing_keys).derive_each("ERASURE")))
+
+
+def unrecognised_reports(settings: Settings) -> UnrecognisedReports:
+    """The reports of this data dir that nobody could make sense of."""
+    return UnrecognisedReports(settings.data_dir / "unrecognised")
+
+
+def open_revocations(settings: Settings, store: Store) -> Revocations:
+    """What is revoked, on this node and in ``store``. Nothing is read yet."""
+    codec = TokenCodec(settings.signing_keys)
+    return Revocations(StoredRevocations(store.database), settings.data_dir / REVOCATIONS_FILE, codec.batch_tags)
 
 
 def build_rewriter(settings: Settings) -> Rewriter:
@@ -117,36 +142,51 @@ class Service:
         self._deliverer = Deliverer(Outbox(self._store.database), self._outgoing, owner=secrets.token_hex(8))
         self._retention = Retention(self._store.database)
         recipients_file = settings.data_dir / RECIPIENTS_FILE
-        self._recall = Recall(self._store, recipients_file, source_name=settings.store_url)
+        self._recall = Recall(self._store, recipients_file, self._store.digests, source_name=settings.store_url)
+        self._revocations = open_revocations(settings, self._store)
         self._operations = Operations(self._spool)
+        # A proxy that nobody named runs on the same machine most of the time.
+        exempt = (*settings.trusted_proxies, *LOOPBACK)
+        self._connections = Connections(settings, exempt, allow_open_files())
         networks = settings.networks.over(_shipped_networks())
         clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"), networks)
+        invalid = InvalidTraffic(clients, settings.invalid_per_minute)
         self._edge: ASGIApp = Edge(
-            self._api(codec),
+            self._api(codec, invalid, clients),
             codec=codec,
             directory=self._directory,
             spool=self._spool,
             clients=clients,
+            invalid=invalid,
             pages=Pages(),
+            revoked=self._revoked,
         )
 
     def _directory(self) -> Directory:
         return self._watch.current
 
-    def _api(self, codec: TokenCodec) -> ASGIApp:
-        callers = Callers(self._directory)
-        unrecognised = UnrecognisedReports(self._settings.data_dir / "unrecognised")
+    def _revoked(self) -> Revoked:
+        return self._revocations.current
+
+    def _api(self, codec: TokenCodec, invalid: InvalidTraffic, clients: ClientAddresses) -> ASGIApp:
+        callers = Callers(self._directory, CallLimit(self._settings.requests_per_key), invalid)
+        unrecognised = unrecognised_reports(self._settings)
         finder = Finder(codec, self._store)
         registry = Registry(self._store, self._recall)
         return api.build(
             [
-                Rewriting(callers, Rewriters(codec, self._directory), self._spool, registry),
+                Rewriting(callers, Rewriters(codec, self._directory, self._revoked), self._spool, registry),
                 Reports(callers, self._directory, self._spool, finder, unrecognised, self._outgoing.get),
-                Recipients(callers, self._spool, self._store),
+                Recipients(callers, self._spool, self._store, self._revocations),
+                ErasureApi(callers, Erasure(self._store.database, self._store.digests), unrecognised),
                 Records(callers, self._store),
                 BatchesApi(callers, Batches(self._store.database)),
                 AccountSettingsApi(callers, self._accounts, self._watch),
-                Console(codec, self._watch, self._accounts, self._store, self._settings.base_url),
+                RevocationsApi(callers, self._revocations),
+                AuditApi(callers, Audit(self._store.database)),
+                Console(
+                    codec, self._watch, self._accounts, self._store, self._revocations, clients, self._settings.base_url
+                ),
                 self._operations,
             ]
         )
@@ -155,10 +195,11 @@ class Service:
         """The ASGI entry: the lifespan is ours, requests are the edge's."""
         if scope["type"] == "http":
             return self._edge(scope, receive, send)
-        return self._lifespan(receive, send)
+        return self._lifespan(scope, receive, send)
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        scope["state"][STATE] = self._connections  # where the protocol looks for it
         try:
             await self._start()
         except (ConfigError, SpoolUnavailable) as error:
@@ -166,11 +207,14 @@ class Service:
             await send({"type": "lifespan.startup.failed", "message": ""})  # the server would log it once more
             return
         work = (
+            self._connections.run(),
             self._relay.run(),
             self._watch.run(),
+            self._revocations.run(),
             self._recall.run(),
             self._deliverer.run(),
             keep_to(self._retention, self._directory),
+            keep_forgetting(self._store, self._spool),
         )
         tasks = [asyncio.create_task(each) for each in work]
         await send({"type": "lifespan.startup.complete"})
@@ -180,9 +224,11 @@ class Service:
 
     async def _start(self) -> None:
         self._spool.open()
+        await self._revocations.look()
         try:
             await self._store.open()
             await self._watch.start()
+            await self._revocations.refresh()
         except StoreUnavailable as error:
             self._watch.load()
             # No reason to refuse mail clients: the spool holds their events until the store is back.

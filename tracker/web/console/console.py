@@ -17,12 +17,17 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tracker.core.accounts import Directory
+from tracker.core.errors import TooLarge
+from tracker.core.revocations import Kind, Revoked
 from tracker.core.tokens import TokenCodec
 from tracker.directory import DirectoryWatch
+from tracker.revocations import DiskUnavailable, Revocations
 from tracker.stores import Store
 from tracker.stores.accounts import Accounts
 from tracker.web import bodies
-from tracker.web.problems import RETRY_AFTER_S, NotAllowed, NotFound, problem
+from tracker.web.clients import ClientAddresses
+from tracker.web.limits import Buckets
+from tracker.web.problems import RETRY_AFTER_S, NotAllowed, NotFound, TooManyRequests, problem
 
 from .browsing import Browsing
 from .rendering import Renderer, path, redirect
@@ -34,6 +39,8 @@ from .timeline import Timeline
 
 COOKIE: Final = "tracker_console"
 SIGN_IN: Final = "/console/sign-in"
+FAILURES_PER_MINUTE: Final = 10
+"""So often may someone from one /24 or /48 sign in with a wrong key, at each process."""
 
 Handler = Callable[[Visit], Awaitable[Response]]
 Answer = Callable[[Request], Awaitable[Response]]
@@ -60,12 +67,25 @@ class Console:
     """``/console``. ``base_url`` says whether browsers come by TLS: the cookie is sent over nothing else then."""
 
     def __init__(
-        self, codec: TokenCodec, watch: DirectoryWatch, accounts: Accounts, store: Store, base_url: str
+        self,
+        codec: TokenCodec,
+        watch: DirectoryWatch,
+        accounts: Accounts,
+        store: Store,
+        revocations: Revocations,
+        clients: ClientAddresses,
+        base_url: str,
     ) -> None:
         def directory() -> Directory:
             return watch.current
 
-        self._sessions = Sessions(codec.derive("SESSION"), directory)
+        def revoked() -> Revoked:
+            return revocations.current
+
+        self._sessions = Sessions(codec.derive("SESSION"), directory, revoked)
+        self._revocations = revocations
+        self._clients = clients
+        self._failures = Buckets(FAILURES_PER_MINUTE / 60, FAILURES_PER_MINUTE)
         self._renderer = Renderer()
         self._cookie: dict[str, Any] = {
             "path": HOME, "secure": base_url.startswith("https:"), "httponly": True, "samesite": "strict"
@@ -110,7 +130,8 @@ class Console:
                 details = problem(error)
                 if details.status == 500:
                     logger.error("a page could not be made", exc_info=error, extra={"action": "console_failed"})
-                return self._failed(request, details.status, details.title, details.detail)
+                headers = {"Retry-After": str(error.wait_s)} if isinstance(error, TooManyRequests) else None
+                return self._failed(request, details.status, details.title, details.detail, headers)
 
         return _Page(guarded)
 
@@ -147,8 +168,13 @@ class Console:
         if not is_own(request.headers):
             raise NotOurForm
         next_ = own_path(form.get("next"))
+        network = self._clients.network(request.scope)
+        # A right key is not looked at either, or there would be no end to trying.
+        if wait_s := self._failures.wait_s(network):
+            raise TooManyRequests(wait_s)
         cookie = self._sessions.begin(form.get("key").strip(), time.time())
         if cookie is None:
+            self._failures.take(network)
             return self._ask(next_, "There is no such key, or it is revoked, or it may not read.")
         answer = redirect(next_)
         answer.set_cookie(COOKIE, cookie, max_age=SESSION_S, **self._cookie)
@@ -158,7 +184,15 @@ class Console:
         return self._renderer.page("sign_in.html", None, {"next": next_, "error": error}, 403 if error else 200)
 
     async def _sign_out(self, visit: Visit) -> Response:
-        answer = redirect(SIGN_IN)
+        """Ends this session, or all of its key, on the server: a copy of the cookie is of no use then."""
+        session, key = visit.session, visit.session.key
+        kind, value = (Kind.SESSIONS, key.id) if visit.form.get("all") else (Kind.SESSION, session.id)
+        try:
+            await self._revocations.change(key.account, kind, value, key.id)
+            answer = redirect(SIGN_IN)
+        except (DiskUnavailable, TooLarge) as error:
+            details = problem(error)
+            answer = self._failed(visit.request, details.status, "Signed out in this browser only", details.detail)
         answer.delete_cookie(COOKIE, **self._cookie)
         return answer
 

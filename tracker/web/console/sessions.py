@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 from itsdangerous import BadSignature, Signer
 
 from tracker.core.accounts import ApiKey, Directory, Scope
+from tracker.core.revocations import SESSION_US, Revoked
 
-SESSION_S: Final = 12 * 3600
+SESSION_S: Final = SESSION_US // 1_000_000
 
 
 class Session(NamedTuple):
@@ -24,6 +25,8 @@ class Session(NamedTuple):
     key: ApiKey
     token: str
     """What its forms carry, to show that they are its own."""
+    id: str
+    """By which it can be ended: says nothing of its cookie."""
 
     def may(self, scope: Scope) -> bool:
         """Whether its key may be used for this."""
@@ -38,11 +41,12 @@ class Sessions:
     """Makes and reads the cookies of sessions: the id of an API key, when it was used to sign in, and a nonce.
 
     ``secret`` signs them, together with the digest of the key: where another key has taken the id, that of the
-    environment say, or where the key is revoked, the session is over.
+    environment say, or where the key is revoked, the session is over; and where ``revoked`` has it.
     """
 
-    def __init__(self, secret: bytes, directory: Callable[[], Directory]) -> None:
+    def __init__(self, secret: bytes, directory: Callable[[], Directory], revoked: Callable[[], Revoked]) -> None:
         self._secret = secret
+        self._revoked = revoked
         self._directory = directory
 
     def begin(self, api_key: str, now: float) -> str | None:
@@ -65,11 +69,12 @@ class Sessions:
             text = self._signer(key, "cookie").unsign(cookie)
         except BadSignature:
             return None
-        began = int(text.split(b".")[1])
-        if now - began >= SESSION_S:
+        _, began, nonce = text.split(b".")
+        id_ = hashlib.sha256(nonce).hexdigest()[:32]
+        if now - int(began) >= SESSION_S or self._revoked().session(key.account, id_, key.id, int(began)):
             return None
         # Of the text, since a signature can be spelled in more than one way.
-        return Session(key, self._signer(key, "form").get_signature(text).decode())
+        return Session(key, self._signer(key, "form").get_signature(text).decode(), id_)
 
     def _signer(self, key: ApiKey, use: str) -> Signer:
         salt = f"console {use} ".encode() + key.digest

@@ -43,7 +43,7 @@ class SettingsPage:
         if errors:
             return self._form(visit, given, 422, errors=errors)
         try:
-            await self._accounts.put_settings(visit.account, values)
+            await self._accounts.put_settings(visit.account, values, by=visit.session.key.id)
         except StoreUnavailable:
             return self._form(visit, given, 503, is_unavailable=True)
         await self._watch.refresh()

@@ -120,7 +120,7 @@ def _entry(event: Event, verdict: Verdict | None) -> Entry:
 
 def _details(event: Event) -> Iterator[tuple[str, str | None]]:
     facts = event.facts
-    if facts.type == EventType.CLICKED:
+    if facts.type in (EventType.CLICKED, EventType.REVOKED_CLICK):
         yield "Link" if facts.link is None else words.link(facts.link), facts.url
     yield "List", facts.list
     if facts.delivery:

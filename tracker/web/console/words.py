@@ -28,6 +28,7 @@ EVENTS: Final[dict[str, str]] = {
     EventType.DELIVERED: "Delivered",
     EventType.OPENED: "Opened",
     EventType.CLICKED: "Link followed",
+    EventType.REVOKED_CLICK: "Link followed that is switched off: it led nowhere",
     EventType.REPLIED: "Replied",
     EventType.UNSUBSCRIBED: "Unsubscribed",
     EventType.COMPLAINED: "Called spam",

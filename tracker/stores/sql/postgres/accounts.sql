@@ -37,7 +37,7 @@ SELECT count(*) FROM tracker.api_keys WHERE account = $1 AND revoked_at IS NULL
 INSERT INTO tracker.api_keys (account, id, name, digest, scopes) VALUES ($1, $2, $3, $4, $5)
 
 -- name: revoke_api_key
-UPDATE tracker.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING id
+UPDATE tracker.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING account
 
 -- name: trim_api_keys
 -- Of those revoked, only the latest are kept.
@@ -74,7 +74,7 @@ INSERT INTO tracker.hooks (account, id, provider, digest, secret) VALUES ($1, $2
 
 -- name: revoke_hook
 -- What it verified with is a secret that is of no more use.
-UPDATE tracker.hooks SET secret = '', revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING id
+UPDATE tracker.hooks SET secret = '', revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING account
 
 -- name: trim_hooks
 DELETE FROM tracker.hooks

@@ -19,14 +19,17 @@ FROM tracker.webhook_endpoints AS e
 WHERE $1::text IS NULL OR e.account = $1
 ORDER BY e.account, e.created_at, e.id
 
+-- name: account_of_endpoint
+SELECT account FROM tracker.webhook_endpoints WHERE id = $1
+
 -- name: remove_endpoint
-DELETE FROM tracker.webhook_endpoints WHERE id = $1 RETURNING id
+DELETE FROM tracker.webhook_endpoints WHERE id = $1 RETURNING account
 
 -- name: remove_deliveries
 DELETE FROM tracker.webhook_deliveries WHERE endpoint = $1
 
 -- name: enable_endpoint
-UPDATE tracker.webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL WHERE id = $1 RETURNING id
+UPDATE tracker.webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL WHERE id = $1 RETURNING account
 
 -- name: disable_endpoint
 -- The first reason stays.
@@ -34,12 +37,12 @@ UPDATE tracker.webhook_endpoints SET
     disabled_reason = CASE WHEN disabled_at IS NULL THEN $2 ELSE disabled_reason END,
     disabled_at = coalesce(disabled_at, clock_timestamp())
 WHERE id = $1
-RETURNING id
+RETURNING account
 
 -- name: rotate_endpoint
 UPDATE tracker.webhook_endpoints SET previous_secret = secret, secret = $2, previous_until = $3
 WHERE id = $1
-RETURNING id
+RETURNING account
 
 -- name: endpoints_to_serve
 -- Has it something to do: changes without a delivery and room for them, or a delivery that is due and not held back?

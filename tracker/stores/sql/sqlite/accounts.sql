@@ -36,7 +36,7 @@ SELECT count(*) FROM api_keys WHERE account = ? AND revoked_at IS NULL
 INSERT INTO api_keys (account, id, name, digest, scopes) VALUES (?, ?, ?, ?, ?)
 
 -- name: revoke_api_key
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) WHERE id = ? RETURNING id
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) WHERE id = ? RETURNING account
 
 -- name: trim_api_keys
 -- Of those revoked, only the latest are kept.
@@ -73,7 +73,7 @@ INSERT INTO hooks (account, id, provider, digest, secret) VALUES (?, ?, ?, ?, ?)
 
 -- name: revoke_hook
 -- What it verified with is a secret that is of no more use.
-UPDATE hooks SET secret = '', revoked_at = coalesce(revoked_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) WHERE id = ? RETURNING id
+UPDATE hooks SET secret = '', revoked_at = coalesce(revoked_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) WHERE id = ? RETURNING account
 
 -- name: trim_hooks
 DELETE FROM hooks
