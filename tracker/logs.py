@@ -6,6 +6,7 @@ unexpected exceptions are logged.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
@@ -35,10 +36,10 @@ class JsonFormatter(logging.Formatter):
             # Where it happened and what kind it is, but not what it says: that may quote a mail or an address.
             line["exception"] = record.exc_info[0].__name__
             line["trace"] = traceback.format_tb(record.exc_info[2])
-        try:
-            return msgspec.json.encode(line, enc_hook=str).decode()
-        except UnicodeEncodeError:  # a file's name, say, that is not UTF-8
-            return json.dumps(line, default=str)
+        with contextlib.suppress(UnicodeEncodeError):  # a file's name, say, that is not UTF-8
+            line = msgspec.json.decode(msgspec.json.encode(line, enc_hook=str))
+        # In ASCII: Unicode has line ends of its own, and controls that terminals obey.
+        return json.dumps(line, default=str, separators=(",", ":"))
 
 
 def configure(level: str) -> None:

@@ -14,10 +14,11 @@ from postgres import connected
 from samples import NOON, event, registered
 
 from tracker.core.model import Consent, Delivery, Event, RecipientChange, Suppression
+from tracker.core.tombstones import Digests
 from tracker.recall import Recall
 from tracker.stores import OnList, Store
 from tracker.stores.queries import load_migrations
-from tracker.stores.store import Position
+from tracker.stores.store import Position, What
 
 pytestmark = pytest.mark.anyio
 
@@ -31,11 +32,11 @@ def changed(recipient: str, type_: str = "consent_changed", *, at: int = NOON + 
     return event(type_, "", change=change, list="news", at=at)
 
 
-async def positions(store: Store, *, on_lists: bool = False, limit: int = 100) -> list[Position]:
+async def positions(store: Store, *, what: What = What.STANDINGS, limit: int = 100) -> list[Position]:
     """All that changed so far, read page by page."""
     found = [Position()]
     while True:
-        page = await store.recipient_changes(found[-1], on_lists=on_lists, limit=limit)
+        page = await store.recipient_changes(found[-1], what, limit=limit)
         assert len(page.rows) <= limit
         found += [position for position, _ in page.rows]
         if len(page.rows) < limit:
@@ -44,7 +45,7 @@ async def positions(store: Store, *, on_lists: bool = False, limit: int = 100) -
 
 async def test_whatever_the_list(store: Store) -> None:
     await store.record([registered(), bounced(), changed("lead-78", opens=Consent.DENIED)])
-    page = await store.recipient_changes(Position(), on_lists=False, limit=10)
+    page = await store.recipient_changes(Position(), What.STANDINGS, limit=10)
     assert [(position.account, position.recipient) for position, _ in page.rows] == [
         ("default", "lead-77"),
         ("default", "lead-78"),
@@ -54,46 +55,46 @@ async def test_whatever_the_list(store: Store) -> None:
     assert (others, clicks) == ([None] * 4, None)
     assert json.loads(str(opens)) == [[NOON + 1000, "denied"]]
     assert 0 < page.rows[0][0].updated_at <= page.asked_at
-    later = await store.recipient_changes(page.rows[-1][0], on_lists=False, limit=10)
+    later = await store.recipient_changes(page.rows[-1][0], What.STANDINGS, limit=10)
     assert later.rows == []
     assert later.asked_at >= page.asked_at
     await store.record([bounced(at=NOON + 5)])
-    ((position, times),) = (await store.recipient_changes(page.rows[-1][0], on_lists=False, limit=10)).rows
+    ((position, times),) = (await store.recipient_changes(page.rows[-1][0], What.STANDINGS, limit=10)).rows
     assert (position.recipient, times[0]) == ("lead-77", NOON + 5)
 
 
 async def test_on_lists_only_those_who_left_one_or_were_put_back(store: Store, database: Database) -> None:
     await store.record([registered(), registered("m-2", "lead-78"), event("unsubscribed")])
-    ((position, times),) = (await store.recipient_changes(Position(), on_lists=True, limit=10)).rows
+    ((position, times),) = (await store.recipient_changes(Position(), What.LIST_STANDINGS, limit=10)).rows
     assert (position.recipient, position.list, times) == ("lead-77", "news", (NOON, None))
     await store.record([registered("m-3", at=NOON + 10), event("unsubscribed", at=NOON - 10)])
-    assert await positions(store, on_lists=True) == [position]  # seen again, and what was known
+    assert await positions(store, what=What.LIST_STANDINGS) == [position]  # seen again, and what was known
     await store.record([changed("lead-77", "recipient_reset", resets=(Suppression.UNSUBSCRIBED,))])
-    ((later, times),) = (await store.recipient_changes(position, on_lists=True, limit=10)).rows
+    ((later, times),) = (await store.recipient_changes(position, What.LIST_STANDINGS, limit=10)).rows
     assert (later[1:], times) == (position[1:], (NOON, NOON + 1000))
     rows = await database.execute("SELECT recipient FROM tracker.recipients WHERE updated_at IS NULL")
     assert [row["recipient"] for row in rows] == ["lead-78"]
 
 
-@pytest.mark.parametrize("on_lists", [False, True])
+@pytest.mark.parametrize("what", [What.STANDINGS, What.LIST_STANDINGS])
 @pytest.mark.parametrize("limit", [1, 2, 3])
-async def test_pages_go_on_within_a_moment(store: Store, database: Database, on_lists: bool, limit: int) -> None:
+async def test_pages_go_on_within_a_moment(store: Store, database: Database, what: What, limit: int) -> None:
     for number in range(7):
-        id_, type_ = f"m-{number}", "unsubscribed" if on_lists else "complained"
+        id_, type_ = f"m-{number}", "unsubscribed" if what else "complained"
         await store.record([registered(id_, f"lead-{number % 5}", list_=f"list-{number}"), event(type_, id_)])
-    table = "recipients" if on_lists else "standings"
+    table = "recipients" if what else "standings"
     (moment,) = await database.execute(f"SELECT min(updated_at) AS at FROM tracker.{table}")
     one = f"(SELECT min(updated_at) FROM tracker.{table})"
     await database.execute(f"UPDATE tracker.{table} SET updated_at = {one} WHERE recipient <> 'lead-3'")
-    found = await positions(store, on_lists=on_lists, limit=limit)
-    assert len(found) == len(set(found)) == (7 if on_lists else 5)
+    found = await positions(store, what=what, limit=limit)
+    assert len(found) == len(set(found)) == (7 if what else 5)
     assert found == sorted(found)
     assert {position.updated_at == moment["at"] for position in found[:-1]} == {True}
 
 
 @asynccontextmanager
 async def following(store: Store, path: Path) -> AsyncIterator[Recall]:
-    recall = Recall(store, path, source_name="a", poll_s=0.05, page_rows=2)
+    recall = Recall(store, path, Digests([b"a key"]), source_name="a", poll_s=0.05, page_rows=2)
     task = asyncio.create_task(recall.run())
     try:
         yield recall
@@ -164,5 +165,5 @@ async def test_what_was_there_before_the_migration_is_found(postgres: PostgresDa
     store = postgres.store()
     await store.open()
     assert [position[1:] for position in await positions(store)] == [("a", "r", "")]
-    assert [position[1:] for position in await positions(store, on_lists=True)] == [("a", "r", "l")]
+    assert [position[1:] for position in await positions(store, what=What.LIST_STANDINGS)] == [("a", "r", "l")]
     await store.close()

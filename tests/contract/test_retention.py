@@ -11,6 +11,8 @@ from tracker.core.model import Delivery, Event
 from tracker.retention import sweep
 from tracker.stores import Store
 from tracker.stores import retention as retention_module
+from tracker.stores.batches import Batches
+from tracker.stores.outbox import Outbox
 from tracker.stores.retention import Retention
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +87,35 @@ async def test_a_long_past_is_deleted_page_by_page(
     await store.record([each for number in range(9) for each in life(f"m-{number}", NOON + number * DAY)])
     assert await sweep(Retention(store.database), KEPT_30_DAYS, (NOON + 36 * DAY) // 1000) == 6
     assert (await held(database))["events"] == {"m-6", "m-7", "m-8"}
+
+
+async def test_deliveries_and_user_agents_go_with_the_message(store: Store, database: Database) -> None:
+    outbox = Outbox(store.database)
+    for id_ in ("pending", "dead"):
+        await outbox.add_endpoint(id_, "default", "https://hooks.example/", "secret")
+    await store.record([*life("old", NOON), *life("young", NOON + 20 * DAY)])
+    await store.record([event("clicked", "old", at=NOON + 1, user_agent="Rare/1.0")])
+    for id_ in ("pending", "dead"):
+        await outbox.fill(id_, NOON)
+    await database.execute("UPDATE tracker.webhook_deliveries SET state = 'dead' WHERE endpoint = 'dead'")
+    assert await sweep(Retention(store.database), KEPT_30_DAYS, (NOON + 31 * DAY) // 1000) == 1
+    rows = await database.execute("SELECT endpoint, message_id FROM tracker.webhook_deliveries")
+    assert {(row["endpoint"], row["message_id"]) for row in rows} == {("pending", "young"), ("dead", "young")}
+    rows = await database.execute("SELECT user_agent FROM tracker.user_agents")
+    assert [row["user_agent"] for row in rows] == [AGENT]
+
+
+async def test_batches_keep_their_counts_also_of_messages_that_were_not_counted_yet(
+    store: Store, database: Database
+) -> None:
+    await store.record(life("old", NOON))
+    (before,) = (await Batches(store.database).counts("default", ["2026-11"])).values()
+    for table in ("batches", "batch_counts"):  # as if it had been recorded before batches were counted
+        await database.execute(f"DELETE FROM tracker.{table}")
+    await database.execute("UPDATE tracker.messages SET is_counted = FALSE")
+    await sweep(Retention(store.database), KEPT_30_DAYS, (NOON + 31 * DAY) // 1000)
+    (after,) = (await Batches(store.database).counts("default", ["2026-11"])).values()
+    assert after.counts == before.counts
 
 
 async def test_ids_of_counted_hits_are_forgotten(store: Store, database: Database) -> None:

@@ -14,12 +14,15 @@ import pytest
 from spools import run, until
 
 from tracker.core.errors import StoreUnavailable
+from tracker.core.tombstones import Digests
 from tracker.recall import Recall
 from tracker.recall.file import Progress, RecipientsFile, look_up
-from tracker.stores.store import Position, RecipientChanges
+from tracker.stores import OnList
+from tracker.stores.store import Position, RecipientChanges, What
 
 DAY_US = 86_400_000_000
 NOON = 1_795_435_200_000_000
+DIGESTS = Digests([b"one key", b"the newest key"])
 
 
 class Source:
@@ -28,13 +31,21 @@ class Source:
     def __init__(self, *recipients: str) -> None:
         self.now = NOON
         self.rows = dict.fromkeys(recipients, NOON - 1)
+        self.erased: dict[str, int] = {}
         self.asked: list[Position] = []
         self.is_away = False
 
-    async def recipient_changes(self, after: Position, *, on_lists: bool, limit: int) -> RecipientChanges:
+    async def recipient_changes(self, after: Position, what: What, *, limit: int) -> RecipientChanges:
         if self.is_away:
             raise StoreUnavailable("away")
-        if on_lists:
+        if what is What.ERASURES:
+            stones: list[tuple[Position, tuple[int | str | None, ...]]] = sorted(
+                (Position(at, "", digest.hex()), (at, None))
+                for recipient, at in self.erased.items()
+                for digest in DIGESTS.of_person("default", recipient)
+            )
+            return RecipientChanges(self.now, [stone for stone in stones if stone[0] > after][:limit])
+        if what is What.LIST_STANDINGS:
             return RecipientChanges(self.now, [])
         self.asked.append(after)
         found = sorted(Position(at, "default", recipient) for recipient, at in self.rows.items())
@@ -49,7 +60,7 @@ def path(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def following(source: Source, path: Path, *, name: str = "a") -> AsyncIterator[Recall]:
-    recall = Recall(source, path, source_name=name, poll_s=0.02, page_rows=2)
+    recall = Recall(source, path, DIGESTS, source_name=name, poll_s=0.02, page_rows=2)
     task = asyncio.create_task(recall.run())
     try:
         yield recall
@@ -61,7 +72,7 @@ async def following(source: Source, path: Path, *, name: str = "a") -> AsyncIter
 
 def free(path: Path) -> bool:
     """Whether no process has the task."""
-    file = RecipientsFile(path, "")
+    file = RecipientsFile(path, "", DIGESTS)
     try:
         return file._locked()
     finally:
@@ -173,7 +184,7 @@ def test_another_store_is_read_from_the_beginning_and_the_old_one_forgotten_then
 def test_a_damaged_file_is_made_anew(path: Path) -> None:
     async def main() -> None:
         source = Source("r-0", "r-1", "r-2")
-        assert await Recall(source, path, source_name="a").known("default", "news", ["r-0"]) == {}
+        assert await Recall(source, path, DIGESTS, source_name="a").known("default", "news", ["r-0"]) == {}
         async with following(source, path) as recall:
             await complained(recall, "r-0", "r-1", "r-2")
 
@@ -194,7 +205,7 @@ def test_damage_that_only_a_look_up_meets_is_mended_by_whoever_follows(path: Pat
             db.close()
             with path.open("r+b") as file:
                 file.write(b"\xff" * 16)
-            reader = Recall(source, path, source_name="a")
+            reader = Recall(source, path, DIGESTS, source_name="a")
             assert await reader.known("default", "news", ["r-0"]) == {}
             await complained(reader, "r-0", "r-1")
             assert not path.with_suffix(".damaged").exists()
@@ -231,7 +242,7 @@ def test_a_file_that_was_removed_is_made_anew(path: Path) -> None:
 
 def test_without_a_usable_folder_nothing_is_known_and_nothing_fails(tmp_path: Path) -> None:
     async def main() -> None:
-        recall = Recall(Source("r-0"), tmp_path / "absent" / "recipients.db", source_name="a", poll_s=0.01)
+        recall = Recall(Source("r-0"), tmp_path / "absent" / "recipients.db", DIGESTS, source_name="a", poll_s=0.01)
         task = asyncio.create_task(recall.run())
         await asyncio.sleep(0.1)
         assert not task.done()
@@ -244,10 +255,10 @@ def test_without_a_usable_folder_nothing_is_known_and_nothing_fails(tmp_path: Pa
 
 def test_an_unexpected_fault_of_the_store_is_outlived(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Source):
-        async def recipient_changes(self, after: Position, *, on_lists: bool, limit: int) -> RecipientChanges:
+        async def recipient_changes(self, after: Position, what: What, *, limit: int) -> RecipientChanges:
             if self.is_away:
                 raise ValueError("@".join(("someone", "example.com")))
-            return await super().recipient_changes(after, on_lists=on_lists, limit=limit)
+            return await super().recipient_changes(after, what, limit=limit)
 
     async def main() -> None:
         source = Broken("r-0")
@@ -295,6 +306,42 @@ def test_of_two_processes_one_follows_and_the_other_takes_over(path: Path) -> No
 
 def known(path: Path) -> set[str]:
     try:
-        return set(look_up(path, "default", "news", ["r-0"]))
+        return set(look_up(path, DIGESTS, "default", "news", ["r-0"]))
     except apsw.Error:
         return set()
+
+
+def test_who_is_erased_is_forgotten_and_refused_by_a_digest(path: Path) -> None:
+    async def main() -> None:
+        source = Source("r-0", "r-1", "r-2")
+        async with following(source, path) as recall:
+            await complained(recall, "r-0", "r-1", "r-2")
+            source.erased["r-1"] = source.now
+            del source.rows["r-1"]
+
+            async def refused() -> None:
+                while (found := await recall.known("default", "news", ["r-1"])) != {"r-1": OnList(None, None, True)}:
+                    assert found["r-1"].standing is not None
+                    await asyncio.sleep(0.01)
+
+            await asyncio.wait_for(refused(), 20)
+            assert await recall.known("other", "news", ["r-1"]) == {}
+        source.is_away = True
+        async with following(source, path) as recall:
+            assert (await recall.known("default", "news", ["r-1"]))["r-1"].is_erased
+            assert not (await recall.known("default", "news", ["r-0"]))["r-0"].is_erased
+
+    run(main())
+
+
+def test_the_files_name_nobody(path: Path) -> None:
+    async def main() -> None:
+        source = Source(*(f"person-{number}@example.net" for number in range(5)))
+        async with following(source, path) as recall:
+            wanted = list(source.rows)
+            await until(lambda: len(source.asked) > 4)
+            assert set(await recall.known("default", "news", wanted)) == set(wanted)
+            for file in path.parent.iterdir():
+                assert b"person-" not in file.read_bytes(), file.name
+
+    run(main())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -43,13 +44,18 @@ _OPT_OUT_CLASS: Final = "untracked"  # Customer.io
 _OPT_OUT_QUERY: Final = re.compile(r"[?&]disable-tracking=true(?:[&#]|$)")  # MailWizz
 _SKIP_PARAMS: Final = "data-skip-utm-params"  # ahoy_email
 
+# No mail has so many. What has more was made to keep us busy, and is left as it is.
+_MOST_ATTRIBUTES: Final = 1000
+_MOST_COMMENTS: Final = 10_000
+
 _HREF = re.compile(r"href\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'][^\s]*))", re.IGNORECASE)
 _DROPPED = "".join(map(chr, range(0x21)))  # by the URL standard, at the start and end of a URL
 _WEB_STARTS: Final = ("h", "H", "/")
-_CONDITIONAL = re.compile(r"<!--(?=\s*\[[iI][fF])")  # a flag would cost it its fast literal prefix
+# A flag would cost these their fast literal prefix.
+_CONDITIONAL = re.compile(r"<!--(?=\s*\[[iI][fF])")
 _COMMENT_END = re.compile("--!?>")
-_LINK_TAG = re.compile(r"<(?:a|area|v:\w+)[\s/]", re.IGNORECASE)
-_HREF_NAME = re.compile("href", re.IGNORECASE)
+_LINK_TAG = re.compile(r"<(?:[aA](?:[rR][eE][aA])?|[vV]:\w+)[\s/]")
+_HREF_NAME = re.compile("[hH][rR][eE][fF]")
 _UNCLOSED_TAG = re.compile(r"</?[A-Za-z][^>]*")
 _BODY_END = re.compile(r"</body[\s/>]", re.IGNORECASE)
 
@@ -138,7 +144,8 @@ def _links(source: str, document: turbohtml.Document, origin: _Origin) -> Iterat
             continue
         place = (origin.line - 1 + line, column + (origin.column if line == 1 else 0))
         # Most links of a template lead to "#". Spans and texts are what costs, so only links to the web get them.
-        if href.lstrip(_DROPPED)[:1] in _WEB_STARTS or OWN_OPT_OUT in attributes:
+        is_web = href.lstrip(_DROPPED)[:1] in _WEB_STARTS or OWN_OPT_OUT in attributes
+        if is_web and len(attributes) <= _MOST_ATTRIBUTES:
             value, own_opt_out = _spans(source, element, origin.offset)
             params = _SKIP_PARAMS not in attributes
             yield HtmlLink(
@@ -194,7 +201,7 @@ def _conditional_comments(source: str, document: turbohtml.Document) -> Iterator
     The parser gives no place for a comment, so its text is looked up in the source. Where the same text also
     stands somewhere that is no comment (in a script, say), the places can't be told apart and are all left alone.
     """
-    spans = list(_comment_like(source))
+    spans = list(islice(_comment_like(source), _MOST_COMMENTS))
     if not _has_link(source, spans):  # true of most mails, and cheaper to find out than to list the comments
         return
     comments: Counter[str] = Counter()

@@ -33,6 +33,8 @@ class EventType(enum.StrEnum):
     COMPLAINED = "complained"
     CONSENT_CHANGED = "consent_changed"
     RECIPIENT_RESET = "recipient_reset"
+    REVOKED_CLICK = "revoked_click"
+    """A link was followed that is revoked: it led nowhere, and counts as no click."""
 
 
 class Actor(enum.StrEnum):

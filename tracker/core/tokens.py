@@ -112,11 +112,19 @@ class TokenCodec:
 
     def batch_tag(self, account: str, batch: str) -> bytes:
         """4 bytes that stand for a batch in the tokens of the newest key."""
-        return hmac.digest(self._batch_key, f"{account}\0{batch}".encode(), "sha256")[:4]
+        return _batch_tag(self._batch_key, account, batch)
+
+    def batch_tags(self, account: str, batch: str) -> list[bytes]:
+        """What stands for a batch in the tokens of any of the keys."""
+        return [_batch_tag(key, account, batch) for key in self.derive_each("BATCH")]
 
     def derive(self, use: str) -> bytes:
         """32 bytes for another use of the newest key."""
         return self._keys[-1].derive(use)
+
+    def derive_each(self, use: str) -> list[bytes]:
+        """The same of every key, oldest first: for what has to be found again after a newer key came."""
+        return [key.derive(use) for key in self._keys]
 
     def tokens_for(self, message: Message) -> MessageTokens:
         """The tokens of one message, signed with the newest key."""
@@ -244,6 +252,10 @@ def _decode(purpose: Purpose, account: str, payload: bytes) -> Token:
     if purpose is _UNSUBSCRIBE:
         return Token(purpose, account, message_id, batch_tag, list=payload[at:].decode() or DEFAULT_LIST)
     return Token(purpose, account, message_id, batch_tag, 1 if flags & _TOP_PIXEL else 0)
+
+
+def _batch_tag(key: bytes, account: str, batch: str) -> bytes:
+    return hmac.digest(key, f"{account}\0{batch}".encode(), "sha256")[:4]
 
 
 def _account(payload: bytes) -> str:

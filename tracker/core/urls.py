@@ -12,6 +12,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import quote, unquote_plus, urlsplit
 
 import idna
@@ -82,6 +83,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WEB = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s\[\]<>^|%:@\"`{}]+)(?::[0-9]{0,5})?")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
 
 # What opens a tag of the template languages that mailers use. An opening alone is enough: a quote inside
 # a tag ends the attribute early.
@@ -154,7 +156,34 @@ def _unsafe(url: str, authority: str) -> Reason | None:
     port = "" if authority.endswith("]") else authority.partition(":")[2]
     if port.isdecimal() and int(port) > 65535:
         return Reason.INVALID_URL
-    return None if _ascii_authority(authority) else Reason.INVALID_URL
+    ascii_authority = _ascii_authority(authority)
+    return None if ascii_authority and _is_host(_host(ascii_authority)) else Reason.INVALID_URL
+
+
+def _is_host(host: str) -> bool:
+    """Whether an ASCII host that looks like an address is one; a name is none (URL standard, 3.5)."""
+    if host.startswith("["):
+        try:
+            IPv6Address(host[1:-1])
+        except AddressValueError:
+            return False
+        return True
+    if not _ENDS_IN_NUMBER.fullmatch(host):
+        return True
+    *parts, last = map(_ipv4_number, host.removesuffix(".").split("."))
+    return len(parts) < 4 and all(0 <= part < 256 for part in parts) and 0 <= last < 256 ** (4 - len(parts))
+
+
+def _ipv4_number(text: str) -> int:
+    """One number of an IPv4 address, which may be octal or hexadecimal; -1 where it is none."""
+    base = 16 if text[:2] in ("0x", "0X") else 8 if text[:1] == "0" else 10
+    digits = text[2:] if base == 16 else text
+    if not digits.isalnum():  # int() would take a sign, white space and underscores
+        return 0 if base == 16 and not digits else -1
+    try:
+        return int(digits, base)
+    except ValueError:
+        return -1
 
 
 def _host(authority: str) -> str:

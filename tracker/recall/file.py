@@ -1,7 +1,7 @@
 """The file ``recipients.db``: what is remembered of recipients, and how far it has followed the store.
 
 Owns the tables, the lock, and what is done with a damaged file. Must not ask the store, nor decide what follows from
-what is known: that is `core.recipients`.
+what is known: that is `core.recipients`. People stand in it as keyed digests: those by which they are erased.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Final, NamedTuple
 import apsw
 import msgspec
 
+from tracker.core.tombstones import Digests
 from tracker.stores import OnList
 from tracker.stores.limits import is_key
 from tracker.stores.rows import list_standing_in, standing_in
-from tracker.stores.store import Position, RecipientChanges
+from tracker.stores.store import Position, RecipientChanges, What
 
 CORRUPT: Final = (apsw.CorruptError, apsw.NotADBError)
 
@@ -27,30 +28,35 @@ _OVERLAP_US: Final = 300_000_000
 _PASS_US: Final = 86_400_000_000
 _BUSY_MS: Final = 5000
 
-# times: JSON, so that one row fits both a `Standing`, whose consents are JSON in it, and a `ListStanding`.
-_VERSION: Final = 1
+# times: JSON, so that one row fits a `Standing`, whose consents are JSON in it, a `ListStanding` and a `Tombstone`.
+_VERSION: Final = 2
 _SCHEMA: Final = f"""
     CREATE TABLE IF NOT EXISTS known (
-        account TEXT NOT NULL, recipient TEXT NOT NULL, on_list INTEGER NOT NULL, list TEXT NOT NULL,
+        person BLOB NOT NULL, what INTEGER NOT NULL, list TEXT NOT NULL,
         times TEXT NOT NULL, updated_at INTEGER NOT NULL, pass INTEGER NOT NULL,
-        PRIMARY KEY (account, recipient, on_list, list)
+        PRIMARY KEY (person, what, list)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS progress (on_list INTEGER PRIMARY KEY, progress TEXT NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS progress (what INTEGER PRIMARY KEY, progress TEXT NOT NULL) STRICT;
     PRAGMA user_version = {_VERSION};
 """
 # One statement for a whole page, and one value for all that is looked up: Python's lock is let go for each step, and
 # to get it back from a busy event loop takes longer than the step.
 _PUT: Final = """
-    INSERT INTO known (updated_at, account, recipient, list, times, on_list, pass)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value -> 4, ?1, ?2 FROM json_each(?3) WHERE true
+    INSERT INTO known (updated_at, person, list, times, what, pass)
+    SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value -> 3, ?1, ?2 FROM json_each(?3) WHERE true
     ON CONFLICT DO UPDATE SET times = excluded.times, updated_at = excluded.updated_at, pass = excluded.pass
     WHERE times <> excluded.times OR updated_at <> excluded.updated_at OR pass <> excluded.pass
 """
+_FORGET: Final = """
+    DELETE FROM known WHERE what <> ?1 AND person IN (
+        SELECT unhex(value ->> 1) FROM json_each(?2) WHERE value ->> '$[3][1]' IS NULL
+    )
+"""
 _LOOK_UP: Final = """
-    SELECT json_group_array(json_array(k.recipient, k.on_list, json(k.times)))
-    FROM json_each(?3) AS wanted
-    CROSS JOIN known AS k ON k.account = ?1 AND k.recipient = wanted.value
-    WHERE k.on_list = 0 OR k.list = ?2
+    SELECT json_group_array(json_array(lower(hex(k.person)), k.what, json(k.times)))
+    FROM json_each(?2) AS wanted
+    CROSS JOIN known AS k ON k.person = unhex(wanted.value)
+    WHERE k.what <> ?3 OR k.list = ?1
 """
 _decode_found: Final = msgspec.json.Decoder(list[tuple[str, int, list[int | str | None]]]).decode
 
@@ -93,9 +99,10 @@ class Progress(NamedTuple):
 class RecipientsFile:
     """The file as the process sees it that has the lock. For one thread; everything raises OSError and `apsw.Error`."""
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, source: str, digests: Digests) -> None:
         self._path = path
         self._source = source
+        self._digests = digests
         self._lock: int | None = None
         self._db: apsw.Connection | None = None
 
@@ -132,9 +139,9 @@ class RecipientsFile:
             Path(f"{self._path}{end}").unlink(missing_ok=True)
         note_of_damage(self._path).unlink(missing_ok=True)
 
-    def progress(self, on_lists: bool) -> Progress:
+    def progress(self, what: What) -> Progress:
         """How far it has come."""
-        saved = self._run("SELECT progress FROM progress WHERE on_list = ?", on_lists)
+        saved = self._run("SELECT progress FROM progress WHERE what = ?", what)
         if saved is None:
             return Progress(self._source)
         try:
@@ -146,19 +153,29 @@ class RecipientsFile:
         # What the other store said stays until this one has said all.
         return Progress(self._source, pass_=progress.pass_ + 1)
 
-    def put(self, on_lists: bool, page: RecipientChanges, before: Progress, after: Progress) -> None:
+    def put(self, what: What, page: RecipientChanges, before: Progress, after: Progress) -> None:
         """Take in a page, and what is then the progress."""
-        rows = [(*position, times) for position, times in page.rows]
+        rows = msgspec.json.encode([self._row(what, *row) for row in page.rows]).decode()
         self._run("BEGIN IMMEDIATE")
         try:
-            self._run(_PUT, on_lists, before.pass_, msgspec.json.encode(rows).decode())
+            self._run(_PUT, what, before.pass_, rows)
+            if what is What.ERASURES:
+                self._run(_FORGET, what, rows)
             if after.is_complete and not before.is_complete:
-                self._run("DELETE FROM known WHERE on_list = ? AND pass <> ?", on_lists, before.pass_)
-            self._run("INSERT OR REPLACE INTO progress VALUES (?, ?)", on_lists, msgspec.json.encode(after).decode())
+                self._run("DELETE FROM known WHERE what = ? AND pass <> ?", what, before.pass_)
+            # Without the person whom the next page begins after: from a file, what is of the same moment is read again.
+            saved = after._replace(position=Position(after.position.updated_at - (after.asked_at is not None)))
+            self._run("INSERT OR REPLACE INTO progress VALUES (?, ?)", what, msgspec.json.encode(saved).decode())
             self._run("COMMIT")
         finally:
             if self._db is not None and self._db.in_transaction:
                 self._run("ROLLBACK")
+
+    def _row(self, what: What, position: Position, times: Sequence[int | str | None]) -> tuple[object, ...]:
+        if what is What.ERASURES:
+            return position.updated_at, position.recipient, "", times
+        newest = self._digests.of_person(position.account, position.recipient)[-1]
+        return position.updated_at, newest.hex(), position.list, times
 
     def _run(self, sql: str, *values: apsw.SQLiteValue) -> apsw.SQLiteValue:
         """The first value that ``sql`` gives, if any."""
@@ -194,6 +211,7 @@ def _opened(path: Path) -> apsw.Connection:
         db.set_busy_timeout(_BUSY_MS)
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "normal")  # what a power cut loses is read from the store again
+        db.pragma("secure_delete", "on")
         if (found := db.pragma("quick_check", 1)) != "ok":
             raise apsw.CorruptError(str(found))
         if (version := db.pragma("user_version")) not in (0, _VERSION):
@@ -216,17 +234,21 @@ def _reading(path: Path) -> Iterator[apsw.Connection]:
         db.close()
 
 
-def look_up(path: Path, account: str, list_: str, recipients: Sequence[str]) -> dict[str, OnList]:
+def look_up(path: Path, digests: Digests, account: str, list_: str, recipients: Sequence[str]) -> dict[str, OnList]:
     """What the file at ``path`` has of ``recipients`` with a view to a list; raises `apsw.Error`."""
-    wanted = msgspec.json.encode([one for one in set(recipients) if is_key(one)]).decode()
+    people = {digest.hex(): one for one in set(recipients) if is_key(one) for digest in digests.of_person(account, one)}
     with _reading(path) as db:
-        ((found,),) = db.execute(_LOOK_UP, (account, list_, wanted)).fetchall()
+        wanted = msgspec.json.encode(list(people)).decode()
+        ((found,),) = db.execute(_LOOK_UP, (list_, wanted, What.LIST_STANDINGS)).fetchall()
     known: dict[str, OnList] = {}
-    for recipient, on_list, times in _decode_found(str(found)):
+    for person, what, times in _decode_found(str(found)):
+        recipient = people[person]
         before = known.get(recipient, OnList(None, None))
-        if on_list:
+        if what == What.STANDINGS:
+            known[recipient] = before._replace(standing=standing_in((account, recipient, *times)))
+        elif what == What.LIST_STANDINGS:
             row = (account, recipient, list_, None, None, *times)
             known[recipient] = before._replace(on_list=list_standing_in(row))
-        else:
-            known[recipient] = before._replace(standing=standing_in((account, recipient, *times)))
+        elif times[1] is None:
+            known[recipient] = before._replace(is_erased=True)
     return known

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import traceback
 from collections.abc import Sequence
@@ -18,8 +17,9 @@ from typing import Final, Protocol
 import apsw
 
 from tracker.core.errors import StoreUnavailable
+from tracker.core.tombstones import Digests
 from tracker.stores import OnList
-from tracker.stores.store import Position, RecipientChanges
+from tracker.stores.store import Position, RecipientChanges, What
 
 from .file import CORRUPT, RecipientsFile, look_up, note_of_damage
 
@@ -31,6 +31,8 @@ _PAUSE_S: Final = 0.05
 """Between two pages: a first fill leaves the store, and this process, to others for half of the time or more."""
 _STORE_S: Final = 30.0
 _LOOK_S: Final = 1.0
+# Erasures last: what the other rounds have just read of somebody is forgotten again.
+_ORDER: Final = (What.STANDINGS, What.LIST_STANDINGS, What.ERASURES)
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +40,31 @@ logger = logging.getLogger(__name__)
 class Source(Protocol):
     """Where it is known: `tracker.stores.Store`."""
 
-    async def recipient_changes(self, after: Position, *, on_lists: bool, limit: int) -> RecipientChanges:
+    async def recipient_changes(self, after: Position, what: What, *, limit: int) -> RecipientChanges:
         """What changed after a position, a page of it."""
 
 
 class Recall:
     """Keeps what ``source`` knows of recipients in the file ``path``, which all processes of a node share.
 
-    With another ``source_name``, such as its URL, it is another source, and everything is read anew.
+    With another ``source_name``, such as its URL, or a newer key of ``digests`` it is another source, and everything is
+    read anew.
     """
 
     def __init__(
-        self, source: Source, path: Path, *, source_name: str, poll_s: float = POLL_S, page_rows: int = PAGE_ROWS
+        self,
+        source: Source,
+        path: Path,
+        digests: Digests,
+        *,
+        source_name: str,
+        poll_s: float = POLL_S,
+        page_rows: int = PAGE_ROWS,
     ) -> None:
         self._source = source
+        self._digests = digests
         # Not the name itself, which may hold a password.
-        self._name = hashlib.sha256(source_name.encode()).hexdigest()
+        self._name = digests.of_person("", source_name)[-1].hex()
         self._path = path
         self._poll_s = poll_s
         self._page_rows = page_rows
@@ -67,7 +78,7 @@ class Recall:
         """
         try:
             async with asyncio.timeout(_LOOK_S):
-                found = await asyncio.to_thread(look_up, self._path, account, list_, recipients)
+                found = await asyncio.to_thread(look_up, self._path, self._digests, account, list_, recipients)
         except Exception as error:  # also on a bug: a rewrite must not fail for want of this
             if isinstance(error, CORRUPT):
                 with contextlib.suppress(OSError):
@@ -87,7 +98,7 @@ class Recall:
     async def run(self) -> None:
         """Follow the store until cancelled, in one of the node's processes: whichever has the lock."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="recall")
-        file = RecipientsFile(self._path, self._name)
+        file = RecipientsFile(self._path, self._name, self._digests)
         try:
             while True:
                 await self._poll(thread, file)
@@ -102,8 +113,8 @@ class Recall:
         try:
             if not await loop.run_in_executor(thread, file.open):
                 return
-            for on_lists in (False, True):
-                await self._follow(thread, file, on_lists)
+            for what in _ORDER:
+                await self._follow(thread, file, what)
         except CORRUPT as error:
             self._failed(f"{self._path.name} is made anew: {error}")
             with contextlib.suppress(OSError):
@@ -122,16 +133,16 @@ class Recall:
                 logger.info("recipients are followed again", extra={"action": "recall_available"})
             self._failing = False
 
-    async def _follow(self, thread: ThreadPoolExecutor, file: RecipientsFile, on_lists: bool) -> None:
+    async def _follow(self, thread: ThreadPoolExecutor, file: RecipientsFile, what: What) -> None:
         """One round: all that changed since the last one, or what is left of a round that was cut off."""
         loop = asyncio.get_running_loop()
-        progress = await loop.run_in_executor(thread, file.progress, on_lists)
+        progress = await loop.run_in_executor(thread, file.progress, what)
         while True:
             async with asyncio.timeout(_STORE_S):
-                page = await self._source.recipient_changes(progress.position, on_lists=on_lists, limit=self._page_rows)
+                page = await self._source.recipient_changes(progress.position, what, limit=self._page_rows)
             is_last = len(page.rows) < self._page_rows
             after = progress.after(page, is_last)
-            await loop.run_in_executor(thread, file.put, on_lists, page, progress, after)
+            await loop.run_in_executor(thread, file.put, what, page, progress, after)
             if is_last:
                 return
             progress = after

@@ -65,3 +65,6 @@ class Database(Protocol):
 
         Raises `EventRejected` when the database can never take some value in it.
         """
+
+    async def scrub(self) -> None:
+        """Leave nothing in the files of what was removed before the call, as far as the database can do that."""

@@ -9,33 +9,46 @@ and one with the recipient's withdrawal, the later one sees what the earlier one
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tracker.core.devices import device_of
-from tracker.core.model import Event
+from tracker.core.model import Event, EventType
 from tracker.core.status import Status, fold
+from tracker.core.tombstones import Digests
 
 from . import changing, consent, limits
 from .counting import counting
-from .database import Each, Row
+from .database import Each, Once, Row
 from .effects import recording_effects
 from .judging import HITS, classifiers, judging, rejudging
 from .rows import Key, agent_digest, event_row, key_of, status_in, status_row
+from .tombstones import sifting
 
-Steps: TypeAlias = Generator[Each, Sequence[Row], Any]
+_REQUESTS: Final = HITS | {EventType.REVOKED_CLICK.value}
+"""What people's mail programs and browsers asked for, so that it takes their consent to keep it."""
+
+Steps: TypeAlias = Generator[Once | Each, Sequence[Row], Any]
 
 
-def recording(events: Iterable[Event]) -> Steps:
+def recording(events: Iterable[Event], digests: Digests) -> Generator[Once | Each, Sequence[Row], int]:
     """The steps that store ``events`` and fold those not known before into what they concern.
 
-    Raises `EventRejected` where some event can never be stored.
+    Returns how many hits and reports were dropped, since they are of people who were erased. Raises `EventRejected`
+    where some event can never be stored.
     """
     by_id = {event.id: event for event in events}
     batch = [by_id[event_id] for event_id in sorted(by_id)]
     limits.check(batch)
+    batch, dropped = yield from sifting(batch, digests)
+    if batch:
+        yield from _keeping(batch)
+    return sum(event.count for event in dropped)
+
+
+def _keeping(batch: Sequence[Event]) -> Steps:
     yield from consent.locking(batch)
-    said = yield from _first_reports([event for event in batch if event.facts.type not in HITS])
-    hits = [event for event in batch if event.facts.type in HITS]
+    said = yield from _first_reports([event for event in batch if event.facts.type not in _REQUESTS])
+    hits = [event for event in batch if event.facts.type in _REQUESTS]
     said = yield from _adding(said)
     keys = {key_of(event) for event in (*said, *hits) if event.facts.message_id}
     created = yield Each("add_messages", sorted(keys))
@@ -53,7 +66,7 @@ def recording(events: Iterable[Event]) -> Steps:
     # keys would not hold.
     agents = {agent for event in (*said, *new_hits) if (agent := event.facts.user_agent) is not None}
     yield Each("add_user_agents", sorted((agent_digest(agent), agent, device_of(agent)) for agent in agents))
-    refolded = yield from judging(new_hits, before, statuses)
+    refolded = yield from judging([event for event in new_hits if event.facts.type in HITS], before, statuses)
     statuses |= refolded
     withdrawn = yield from consent.withdrawing(said, standings, statuses)
     known_settings = yield from classifiers(withdrawn)

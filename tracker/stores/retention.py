@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from typing import Final, NamedTuple
 
 from .database import Database, Each, Once, Row
+from .removing import locking, removing
 
 PAGE_EVENTS: Final = 2000
 """As many old events are looked at in one transaction."""
@@ -49,20 +50,13 @@ def _id_at(milliseconds: int) -> bytes:
 
 
 def _deleting(account: str, before: bytes, after: bytes) -> Generator[Once | Each, Sequence[Row], Page]:
+    yield from locking()
     old = yield Once("old_events", (account, after, before, PAGE_EVENTS))
     next_ = bytes(old[-1][0]) if len(old) == PAGE_EVENTS else None
     keys = sorted({(account, row[1]) for row in old if row[1]})
-    yield Each("lock_messages", keys)
     last = yield Each("last_events", keys)
-    gone = [(row[0], row[1]) for row in last if row[2] is not None and bytes(row[2]) < before]
-    for query in (
-        "remove_verdicts_of_messages",
-        "remove_reports_of_messages",
-        "remove_events_of_messages",
-        "remove_changes_of_messages",
-        "remove_messages",
-    ):
-        yield Each(query, gone)
+    gone = sorted((row[0], row[1]) for row in last if row[2] is not None and bytes(row[2]) < before)
+    yield from removing(gone)
     return Page(len(gone), next_)
 
 

@@ -59,6 +59,8 @@ class Sqlite:
         self._busy_timeout_s = busy_timeout_s
         self._opening = asyncio.Lock()
         self._connections: tuple[_Connection, _Connection] | None = None
+        self._scrubbing = asyncio.Lock()
+        self._asked = self._scrubbed = 0
 
     async def open(self) -> None:
         """See `Database`."""
@@ -83,6 +85,19 @@ class Sqlite:
         with translated(UNAVAILABLE, REJECTED):
             return await writer.run(_write, procedure)
 
+    async def scrub(self) -> None:
+        """See `Database`. Those who ask while one is at work share the next: it copies the whole file."""
+        self._asked += 1
+        asked = self._asked
+        async with self._scrubbing:
+            if self._scrubbed >= asked:
+                return
+            covers = self._asked
+            writer, _ = await self._opened()
+            with translated(UNAVAILABLE):
+                await writer.run(_scrub, self._busy_timeout_s)
+            self._scrubbed = covers
+
     async def _opened(self) -> tuple[_Connection, _Connection]:
         async with self._opening:
             if self._connections is None:
@@ -103,6 +118,7 @@ class Sqlite:
             db.set_busy_timeout(int(self._busy_timeout_s * 1000))
             _use_wal(db, self._busy_timeout_s)
             db.pragma("synchronous", "full")  # the spool lets go of what is committed here
+            db.pragma("secure_delete", "on")  # what is deleted goes, or most of it: see _scrub
         except BaseException:
             db.close()
             raise
@@ -171,6 +187,17 @@ def _migrate(db: apsw.Connection) -> None:
         for migration in missing(MIGRATIONS, applied):
             db.execute(migration.sql)
             db.pragma("user_version", migration.number)
+
+
+def _scrub(db: apsw.Connection, timeout_s: float) -> None:
+    """Make the file anew: where pages were split or joined, some may still have a copy of a row that is gone."""
+    db.execute("VACUUM")
+    deadline = time.monotonic() + timeout_s
+    # What is in the WAL is the new file: the old one is there until that is copied.
+    while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]:
+        if time.monotonic() >= deadline:
+            raise apsw.BusyError("others read the database all the time")
+        time.sleep(_RETRY_S)
 
 
 def _run(db: apsw.Connection, step: Once | Each) -> list[Row]:

@@ -5,18 +5,24 @@ Owns these questions to the database and the form of their answers. Must not kno
 
 from __future__ import annotations
 
+import enum
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Generator, Sequence
+from typing import Final, NamedTuple, TypeVar
 
+from tracker import metrics
 from tracker.core.model import Event, Owner, Verdict
 from tracker.core.recipients import ListStanding, Standing
 from tracker.core.status import Status
+from tracker.core.tombstones import Digests
 
-from .database import Database, Each, Once
+from .database import Database, Each, Once, Row
 from .limits import is_key
 from .recording import recording
-from .rows import judged_event, list_standing_in, standing_in, status_in
+from .rows import judged_event, key_of, list_standing_in, standing_in, status_in
+from .tombstones import is_late, person_of, standing
+
+_Found = TypeVar("_Found")
 
 
 class OnList(NamedTuple):
@@ -24,6 +30,7 @@ class OnList(NamedTuple):
 
     standing: Standing | None
     on_list: ListStanding | None
+    is_erased: bool = False
 
 
 class Change(NamedTuple):
@@ -45,12 +52,22 @@ class Change(NamedTuple):
     """Microseconds since the epoch."""
 
 
+class What(enum.IntEnum):
+    """What is known of recipients, each followed on its own."""
+
+    STANDINGS = 0
+    """Whatever the list."""
+    LIST_STANDINGS = 1
+    ERASURES = 2
+
+
 class Position(NamedTuple):
     """A place in the order in which what is known of recipients changed; by default, before everything."""
 
     updated_at: int = -1
     account: str = ""
     recipient: str = ""
+    """Of `What.ERASURES` it is the digest of the person, in hexadecimal, and there is no account."""
     list: str = ""
 
 
@@ -60,15 +77,16 @@ class RecipientChanges(NamedTuple):
     asked_at: int
     """By the database's clock: the page has all that was committed before."""
     rows: list[tuple[Position, tuple[int | str | None, ...]]]
-    """Whom it is about, and the columns of their `Standing`, consents as JSON, or of their `ListStanding`:
-    ``unsubscribed_at`` and ``reset_at``."""
+    """Whom it is about, and the columns of their `Standing`, consents as JSON; or of their `ListStanding`:
+    ``unsubscribed_at`` and ``reset_at``; or of their `Tombstone`."""
 
 
 class Store:
-    """The status store in ``database``; raises what that raises."""
+    """The status store in ``database``; raises what that raises. ``digests`` are those of who was erased."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, digests: Digests = Digests()) -> None:  # noqa: B008 - immutable
         self.database = database
+        self.digests = digests
 
     async def open(self) -> None:
         """See `Database`."""
@@ -84,7 +102,8 @@ class Store:
         Events stored before, by their id, change nothing, so a batch may be tried again after any failure.
         Raises `EventRejected` when some event of the batch can never be stored; then none of it is.
         """
-        await self.database.write(recording(events))
+        dropped = await self.database.write(recording(events, self.digests))
+        metrics.ERASED.inc(dropped)
 
     async def status(self, account: str, message_id: str) -> Status | None:
         """The status of one message, or None where nothing is known of it."""
@@ -123,8 +142,30 @@ class Store:
         on_lists = {
             (row[1], row[2]): list_standing_in(row) for row in await self.database.read(Each("list_standings", keys))
         }
-        known = {pair: OnList(standings.get(pair[0]), on_lists.get(pair)) for pair in wanted}
-        return {pair: one for pair, one in known.items() if one != (None, None)}
+        erased = await self.erased(account, [pair[0] for pair in wanted])
+        known = {
+            pair: OnList(standings.get(pair[0]), on_lists.get(pair), is_erased=pair[0] in erased) for pair in wanted
+        }
+        return {pair: one for pair, one in known.items() if one != OnList(None, None)}
+
+    async def erased(self, account: str, recipients: Sequence[str]) -> set[str]:
+        """Those of ``recipients`` who were erased, and may not be written to again yet."""
+        persons = {(account, one) for one in recipients if is_key(account) and is_key(one)}
+        found = await self._lookup(standing(persons, self.digests.of_person))
+        return {recipient for (_, recipient), stone in found.items() if stone.lifted_at is None}
+
+    async def erased_of(self, events: Sequence[Event]) -> list[Event]:
+        """Those of ``events``, which the store does not have, that are of erased people."""
+        keys = {key_of(event) for event in events if event.facts.message_id}
+        messages = await self._lookup(standing(keys, self.digests.of_message))
+        persons = {person for event in events if (person := person_of(event)) is not None}
+        people = await self._lookup(standing(persons, self.digests.of_person))
+        return [event for event in events if key_of(event) in messages or is_late(event, people)]
+
+    async def last_erasure(self) -> int | None:
+        """When anybody was erased, or that was lifted, the last time; by the database's clock."""
+        ((at,),) = await self.database.read(Once("last_erasure"))
+        return None if at is None else int(at)
 
     async def recipient(self, account: str, recipient: str) -> tuple[Standing, list[ListStanding]] | None:
         """All that is known of one recipient; None where that is nothing."""
@@ -136,13 +177,16 @@ class Store:
             return None
         return standing_in(rows[0]) if rows else Standing(), [list_standing_in(row) for row in lists]
 
-    async def recipient_changes(self, after: Position, *, on_lists: bool, limit: int) -> RecipientChanges:
-        """What is known now of those of whom it changed after ``after``: whatever the list, or else ``on_lists``.
+    async def recipient_changes(self, after: Position, what: What, *, limit: int) -> RecipientChanges:
+        """What is known now of those of whom it changed after ``after``.
 
         Whoever reads on from a position misses what is committed late: times are taken before a transaction ends.
         """
-        query, width = ("changed_list_standings", 4) if on_lists else ("changed_standings", 3)
         ((asked_at,),) = await self.database.read(Once("clock"))
+        if what is What.ERASURES:
+            rows = await self.database.read(Once("changed_tombstones", (after.updated_at, after.recipient, limit)))
+            return RecipientChanges(asked_at, [(Position(row[0], "", row[1]), tuple(row[2:])) for row in rows])
+        query, width = _CHANGED[what]
         rows = await self.database.read(Once(query, (*after[:width], limit)))
         return RecipientChanges(asked_at, [(Position(*row[:width]), tuple(row[width:])) for row in rows])
 
@@ -150,3 +194,16 @@ class Store:
         """The changes of messages' stages after the one with the number ``after``, in their order, none left out."""
         rows = await self.database.read(Once("changes", (account, after, limit)))
         return [Change(*row)._replace(is_correction=bool(row[9])) for row in rows]
+
+    async def _lookup(self, steps: Generator[Once | Each, Sequence[Row], _Found]) -> _Found:
+        """What ``steps``, which change nothing, come to: each for itself, since no transaction is worth its while."""
+        try:
+            rows = await self.database.read(next(steps))
+            while True:
+                rows = await self.database.read(steps.send(rows))
+        except StopIteration as done:
+            found: _Found = done.value
+            return found
+
+
+_CHANGED: Final = {What.STANDINGS: ("changed_standings", 3), What.LIST_STANDINGS: ("changed_list_standings", 4)}

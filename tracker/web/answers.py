@@ -5,6 +5,8 @@ Owns the field names of answers. Must not decide anything that the core could.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tracker.core.model import Actor, Consent, MessageClass, Suppression
@@ -197,6 +199,14 @@ class RecipientAnswer(msgspec.Struct):
     lists: list[ListAnswer]
 
 
+class ErasureAnswer(msgspec.Struct):
+    """``POST /v1/recipients/{ref}/erase``: what was removed by this call; 0 where nothing (more) was known."""
+
+    messages: int
+    events: int
+    erased_at: str
+
+
 class RecordedEvent(msgspec.Struct):
     """What was recorded of a report."""
 
@@ -216,6 +226,45 @@ class AcceptedAnswer(msgspec.Struct):
     """``POST /v1/events``, and ``PUT /v1/recipients`` for now: how many events are on disk."""
 
     accepted: int
+
+
+class RevocationAnswer(msgspec.Struct):
+    """``POST /v1/revocations``: what is on this node's disk, and in force."""
+
+    kind: str
+    value: str
+    """In the spelling in which it is compared."""
+    revoked: bool
+    reason: str
+    changed_at: str
+    actor: str
+    """The id of the API key that it was asked for with, or ``cli``."""
+
+
+class RevocationsAnswer(msgspec.Struct):
+    """``GET /v1/revocations``: what is revoked, the latest first."""
+
+    revocations: list[RevocationAnswer]
+
+
+class ActAnswer(msgspec.Struct):
+    """Something that an administrator did."""
+
+    id: int
+    at: str
+    actor: str
+    """The id of an API key, or ``cli``."""
+    act: str
+    subject: str
+    detail: dict[str, Any]
+
+
+class AuditAnswer(msgspec.Struct):
+    """``GET /v1/audit``: a page; the ``after`` to go on with, also after an empty one; whether there is more now."""
+
+    acts: list[ActAnswer]
+    next: str
+    more: bool
 
 
 class FieldError(msgspec.Struct):

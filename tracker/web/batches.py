@@ -9,13 +9,11 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
-from starlette.types import Scope as RequestScope
+from starlette.routing import Route
 
 from tracker.core.accounts import Scope
 from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES, compare
@@ -37,6 +35,7 @@ from .batch_answers import (
 )
 from .callers import Callers
 from .csv_export import Cell, csv_response
+from .encoded import EncodedRoute
 from .problems import NotFound
 from .requests import number
 
@@ -51,16 +50,6 @@ MESSAGE_COLUMNS: Final = (*_FLAT, *_HITS, "tracks_opens", "tracks_clicks")
 RATE_COLUMNS: Final = ("batch", "created_at", "metric", *Rate.__struct_fields__)
 
 
-class _EncodedRoute(Route):
-    """A route that is found by the path as it was sent: in a parameter, a slash is ``%2F``."""
-
-    def matches(self, scope: RequestScope) -> tuple[Match, RequestScope]:
-        match, child = super().matches({**scope, "path": scope["raw_path"].decode("latin-1")})
-        if match is not Match.NONE:
-            child["path_params"] = {name: unquote(value) for name, value in child["path_params"].items()}
-        return match, child
-
-
 class BatchesApi:
     """``/v1/batches/...`` and ``/v1/reports``."""
 
@@ -72,9 +61,9 @@ class BatchesApi:
         """Where these are."""
         return [
             Route("/v1/batches", self.list_batches),
-            _EncodedRoute("/v1/batches/{batch}", self.batch),
-            _EncodedRoute("/v1/batches/{batch}/messages", self.messages),
-            _EncodedRoute("/v1/batches/{batch}/messages.csv", self.messages_csv),
+            EncodedRoute("/v1/batches/{batch}", self.batch),
+            EncodedRoute("/v1/batches/{batch}/messages", self.messages),
+            EncodedRoute("/v1/batches/{batch}/messages.csv", self.messages_csv),
             Route("/v1/reports", self.comparison),
             Route("/v1/reports.csv", self.rates_csv),
         ]

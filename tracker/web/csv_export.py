@@ -21,8 +21,8 @@ MEDIA_TYPE: Final = "text/csv"
 Cell = str | int | float | None
 """Nothing, where it is None."""
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What spreadsheets take a text for a formula by, or drop before they look (OWASP, CSV injection)."""
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+"""What spreadsheets take a text for a formula by, full-width in some languages, or drop before they look (OWASP)."""
 
 
 def csv_response(

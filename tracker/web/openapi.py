@@ -15,6 +15,7 @@ from tracker.core.accounts import AccountSettings
 from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES
 from tracker.reporters.providers import PROVIDERS
 
+from . import openapi_admin
 from .answers import (
     AcceptedAnswer,
     BatchErrorAnswer,
@@ -51,6 +52,7 @@ _SHAPES: Final = (
     BatchMessagesAnswer,
     ComparisonAnswer,
     Problem,
+    *openapi_admin.SHAPES,
 )
 
 _MESSAGE_ID: Final = {"name": "message_id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -75,6 +77,7 @@ _BATCH: Final = {
     "schema": {"type": "string"},
 }
 _AFTER_TEXT: Final = {**_AFTER, "schema": {"type": "string"}}
+_BAD_LINK: Final = {404: "the link is incomplete", 429: "too many such links from there; try again after Retry-After"}
 _LIMIT: Final = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000}}
 
 
@@ -147,7 +150,7 @@ def _recipient_paths() -> dict[str, Any]:
     """Recipients, settings, and the feed of changes."""
     change = call(
         "Change a recipient's consent, or lift what stands against writing to them (an operator, with a reason)",
-        content(RecipientAnswer), 413, 415, 422, 503,
+        content(RecipientAnswer), 409, 413, 415, 422, 503,
         requestBody=body(RecipientUpdate),
     )  # fmt: skip
     change["responses"]["202"] = {"description": "on disk, in force soon", "content": content(AcceptedAnswer)}
@@ -219,22 +222,22 @@ def _open_paths() -> dict[str, Any]:
     return {
         "/o/{token}.gif": {"get": public("The open pixel", {200: "a GIF, whatever the token"}, _TOKEN)},
         "/c/{token}": {
-            "get": public("A tracked link", {302: "to the destination", 404: "the link is incomplete"}, _TOKEN)
+            "get": public("A tracked link", {302: "to the destination", **_BAD_LINK, 410: "it was revoked"}, _TOKEN)
         },
         "/u/{token}": {
             "get": public(
-                "The unsubscribe form, which changes nothing", {200: "the form", 404: "the link is incomplete"}, _TOKEN
+                "The unsubscribe form, which changes nothing", {200: "the form", **_BAD_LINK}, _TOKEN
             ),
             "post": public(
                 "Unsubscribe, at once (RFC 8058)",
-                {200: "unsubscribed", 404: "the link is incomplete", 503: "not stored; try again"}, _TOKEN,
+                {200: "unsubscribed", **_BAD_LINK, 503: "not stored; try again"}, _TOKEN,
             ),
         },
         "/u/{token}/stop-tracking": {
-            "get": public("The same form", {200: "the form", 404: "the link is incomplete"}, _TOKEN),
+            "get": public("The same form", {200: "the form", **_BAD_LINK}, _TOKEN),
             "post": public(
                 "Keep the mail, stop the tracking",
-                {200: "stopped", 404: "the link is incomplete", 503: "not stored; try again"}, _TOKEN,
+                {200: "stopped", **_BAD_LINK, 503: "not stored; try again"}, _TOKEN,
             ),
         },
         "/healthz": {"get": public("The process is alive", {200: "alive"})},
@@ -254,7 +257,14 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "tracker", "version": __version__},
-        "paths": {**_api_paths(), **_report_paths(), **_recipient_paths(), **_batch_paths(), **_open_paths()},
+        "paths": {
+            **_api_paths(),
+            **_report_paths(),
+            **_recipient_paths(),
+            **openapi_admin.paths(),
+            **_batch_paths(),
+            **_open_paths(),
+        },
         "components": {
             "schemas": _ecmascript(schemas),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},

@@ -11,6 +11,15 @@ from .answers import Problem
 from .problems import MEDIA_TYPE
 
 REF: Final = "#/components/schemas/{name}"
+_ALWAYS: Final = {
+    400: "not HTTP, or it ended early",
+    408: "it came too slowly",
+    413: "too large",
+    414: "the URL is too long",
+    431: "the headers are too large",
+    503: "too many connections; try again",
+}
+"""What any request may be answered before it is looked at."""
 
 
 def content(*shapes: type, media_type: str = "application/json") -> dict[str, Any]:
@@ -22,15 +31,16 @@ def content(*shapes: type, media_type: str = "application/json") -> dict[str, An
 def problems(*statuses: int) -> dict[str, Any]:
     """The answers of these statuses, as problem details."""
     meanings = {
+        **_ALWAYS,
         401: "no valid key",
         403: "the key lacks the scope for this",
         404: "no such thing, or not yet in the store",
         409: "message_conflict: the message_id is registered for another recipient or batch; "
         "recipient_suppressed: the recipient must not be written to",
-        413: "too large",
         415: "a compressed body",
         422: "not valid",
-        503: "the disk or the store is away; try again",
+        429: "too many requests, of this key or with wrong ones; try again after Retry-After",
+        503: "the disk or the store is away, or there are too many connections; try again",
     }
     details = content(Problem, media_type=MEDIA_TYPE)
     return {str(status): {"description": meanings[status], "content": details} for status in statuses}
@@ -38,7 +48,7 @@ def problems(*statuses: int) -> dict[str, Any]:
 
 def call(summary: str, answer: dict[str, Any], *errors: int, **more: Any) -> dict[str, Any]:
     """A call of the API, which takes a key."""
-    responses = {"200": {"description": "done", "content": answer}, **problems(401, 403, *errors)}
+    responses = {"200": {"description": "done", "content": answer}, **problems(401, 403, 429, *_ALWAYS, *errors)}
     return {"summary": summary, "security": [{"key": []}], "responses": responses, **more}
 
 
@@ -55,5 +65,5 @@ def accepted(described: dict[str, Any]) -> dict[str, Any]:
 
 def public(summary: str, responses: dict[int, str], *parameters: Any) -> dict[str, Any]:
     """A call that takes no key."""
-    described = {str(status): {"description": text} for status, text in responses.items()}
+    described = {str(status): {"description": text} for status, text in {**_ALWAYS, **responses}.items()}
     return {"summary": summary, "security": [], "parameters": list(parameters), "responses": described}

@@ -15,11 +15,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracker.core.accounts import Scope
-from tracker.core.errors import StoreUnavailable
+from tracker.core.errors import RecipientSuppressed, StoreUnavailable
 from tracker.core.model import Suppression
 from tracker.core.recipients import ListStanding, Standing
+from tracker.revocations import Revocations
 from tracker.spool import Spool
 from tracker.stores import Store
+from tracker.stores.audit import Act
 
 from . import bodies
 from .answering import json_response, recipient_answer
@@ -27,6 +29,7 @@ from .answers import AcceptedAnswer
 from .callers import Callers
 from .reported import RecipientQuery, RecipientUpdate
 from .requests import decode
+from .rewriting import ERASED
 
 IN_FORCE_WITHIN_S: Final = 2.0
 """A change that the store does not have by then is answered as accepted: it is on disk, and will get there."""
@@ -39,10 +42,11 @@ _Known: TypeAlias = tuple[Standing, list[ListStanding]]
 class Recipients:
     """``/v1/recipients`` and ``/v1/recipients/lookup``."""
 
-    def __init__(self, callers: Callers, spool: Spool, store: Store) -> None:
+    def __init__(self, callers: Callers, spool: Spool, store: Store, revocations: Revocations) -> None:
         self._callers = callers
         self._spool = spool
         self._store = store
+        self._revocations = revocations
 
     def routes(self) -> list[Route]:
         """Where these are."""
@@ -65,13 +69,26 @@ class Recipients:
         wanted.check()
         if wanted.reset is not None:
             self._callers.account(request, Scope.ADMIN)
+        elif await self._is_erased(account, wanted.recipient):
+            raise RecipientSuppressed(ERASED)
         now = time.time_ns() // 1000
         changes = wanted.facts(account)
         await self._spool.append_all([(facts, now) for facts in changes])
+        if wanted.reset is not None:
+            # Neither the reference nor the reason, which may say who it is.
+            lifted = {"suppressions": [one.value for one in wanted.reset.suppressions], "list": wanted.reset.list}
+            await self._revocations.note(Act(account, request.state.actor, "recipient_reset", "", lifted))
         known = await self._after(account, wanted, now)
         if known is None:
             return json_response(AcceptedAnswer(len(changes)), 202)
         return json_response(recipient_answer(wanted.recipient, known))
+
+    async def _is_erased(self, account: str, recipient: str) -> bool:
+        """Whether what they say now would be dropped; where the store does not say, it is dropped there."""
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(IN_FORCE_WITHIN_S):
+                return bool(await self._store.erased(account, [recipient]))
+        return False
 
     async def _after(self, account: str, wanted: RecipientUpdate, now: int) -> _Known | None:
         """What is known once the store has what was changed at ``now``; None where that takes too long."""

@@ -1,16 +1,21 @@
 """What the store knows of messages and recipients before a rewrite: whose a message_id is, who may be written to.
 
 Owns what this process registers and has registered lately, which the store may not have yet, how long the store is
-waited for, and that what the node remembers stands in for it. Must not write anything.
+waited for, and that what the node remembers stands in for it. Must not write anything, nor hold on to who it was about:
+what is registered here is remembered as digests.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
 
 from tracker.core.errors import MessageConflict, StoreUnavailable
 from tracker.core.model import Owner
@@ -47,7 +52,9 @@ class Registry:
     def __init__(self, store: Store, recall: Recall) -> None:
         self._store = store
         self._recall = recall
-        self._recent: OrderedDict[tuple[str, str], Owner] = OrderedDict()
+        self._key = os.urandom(32)
+        self._recent: OrderedDict[bytes, bytes] = OrderedDict()
+        """Whose a message is; both as digests."""
         self._store_rests_until = 0.0
 
     async def claim(self, account: str, wanted: Mapping[str, Owner]) -> tuple[dict[str, MessageConflict], list[str]]:
@@ -57,28 +64,32 @@ class Registry:
         all. With the store away only this process's own registrations are known; the store then keeps the earlier
         of two registrations, whichever arrives first.
         """
-        stored = await self._stored(account, [id_ for id_ in wanted if (account, id_) not in self._recent])
+        messages = {id_: self._digest(account, id_) for id_ in wanted}
+        stored = await self._stored(account, [id_ for id_ in wanted if messages[id_] not in self._recent])
         # From here on nothing is awaited, so of two calls at once for one id the second finds the first one's claim.
         conflicts, fresh = {}, []
         for id_, owner in wanted.items():
-            known = self._recent.get((account, id_)) or stored.get(id_)
-            if known is not None and known != owner:
+            message, claimed = messages[id_], self._digest(*owner)
+            known = self._recent.get(message)
+            if known is None and id_ in stored:
+                known = self._digest(*stored[id_])
+            if known is not None and known != claimed:
                 conflicts[id_] = MessageConflict(
                     f"message_id {id_} is already registered for another recipient or batch"
                 )
                 continue
             if known is None:
                 fresh.append(id_)
-            self._recent[account, id_] = owner
-            self._recent.move_to_end((account, id_))
+            self._recent[message] = claimed
+            self._recent.move_to_end(message)
         while len(self._recent) > MAX_RECENT:
             self._recent.popitem(last=False)
         return conflicts, fresh
 
-    def release(self, account: str, ids: Sequence[str]) -> None:
+    def release(self, account: str, ids: Iterable[str]) -> None:
         """Forget claims that did not become registrations."""
         for id_ in ids:
-            self._recent.pop((account, id_), None)
+            self._recent.pop(self._digest(account, id_), None)
 
     async def known(self, account: str, list_: str, wanted: Sequence[Addressee]) -> Known:
         """What is known of the recipients of ``wanted`` with a view to a list."""
@@ -99,6 +110,9 @@ class Registry:
             if status is not None and status.stage is Stage.SENT and status.sent_at is None:
                 found.add(id_)
         return found
+
+    def _digest(self, *parts: str | None) -> bytes:
+        return hashlib.blake2b(msgspec.json.encode(parts), key=self._key, digest_size=16).digest()
 
     async def _stored(self, account: str, ids: Sequence[str]) -> dict[str, Owner]:
         return (await self._asked(self._store.owners(account, ids)) or {}) if ids else {}

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from starlette.routing import Route
 from tracker import metrics
 from tracker.core.accounts import Directory, Scope
 from tracker.core.errors import InvalidToken
-from tracker.core.model import Facts
+from tracker.core.model import EventType, Facts
 from tracker.core.tokens import Purpose, TokenCodec
 from tracker.reporters import Clues, Fetch, HookRequest, Reported, mail
 from tracker.reporters.providers import PROVIDERS
@@ -32,6 +33,8 @@ from .callers import Callers
 from .problems import NotFound, Unrecognised
 from .reported import decode_events
 from .unrecognised import UnrecognisedReports
+
+_OBJECTIONS: Final = frozenset({EventType.UNSUBSCRIBED.value, EventType.COMPLAINED.value})
 
 
 class Finder:
@@ -99,7 +102,7 @@ class Reports:
         """What the mailer knows; all of it is on disk when this is answered, or none."""
         account = await self._callers.sender(request, Scope.EVENTS)
         events = decode_events(await bodies.read(request))
-        await self._spool.append_all([(event.facts(account), event.at()) for event in events])
+        await self._store([(event.facts(account), event.at()) for event in events])
         return json_response(AcceptedAnswer(len(events)), 202)
 
     async def report(self, request: Request) -> Response:
@@ -145,6 +148,12 @@ class Reports:
                     reported_id=event.event_id,
                 )
                 found.append((facts, now if event.occurred_at is None else event.occurred_at))
-        await self._spool.append_all(found)
+        await self._store(found)
         recorded = [RecordedEvent(facts.message_id, facts.type) for facts, _ in found]
         return ReportAnswer(recorded, len(reported) - len(recorded))
+
+    async def _store(self, reported: Sequence[tuple[Facts, int]]) -> None:
+        await self._spool.append_all(reported)
+        for facts, _ in reported:
+            if facts.type in _OBJECTIONS:
+                metrics.OBJECTIONS.labels(facts.account, facts.type).inc()

@@ -23,6 +23,9 @@ from tracker.stores.limits import MAX_KEY_BYTES, is_key
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Of the html, and of the text, in UTF-8."""
 MAX_RECIPIENTS: Final = 10_000
+MAX_PARAMS: Final = 20
+LARGE_REQUEST_BYTES: Final = 1024 * 1024
+"""In a request of this size, elements are counted before anything is made of them."""
 
 MessageId = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._:@+=~-]{0,127}\Z", description="The caller's own id")
@@ -68,7 +71,7 @@ class Content(Request, frozen=True, kw_only=True):
     message_class: MessageClass = msgspec.field(name="class", default=MessageClass.MARKETING)
     batch: Name | None = None
     track: TrackChoice = TrackChoice()
-    link_params: Annotated[dict[ParamName, ParamValue], Meta(max_length=20)] = {}
+    link_params: Annotated[dict[ParamName, ParamValue], Meta(max_length=MAX_PARAMS)] = {}
     unsubscribe: UnsubscribeChoice = UnsubscribeChoice()
 
     def check(self) -> None:
@@ -160,9 +163,38 @@ class BatchRequest(Content, frozen=True, kw_only=True):
             raise InvalidRequest(errors)
 
 
+class _Element:
+    """An element of a request that is counted, and no more."""
+
+
+class _Outline(msgspec.Struct):
+    recipients: list[_Element] = []
+    events: list[_Element] = []
+    link_params: dict[str, _Element] = {}
+
+
+class _Count:
+    """How many elements there were; raises at the first one too many, so that the rest of them is not looked at."""
+
+    def __init__(self) -> None:
+        self._left = MAX_RECIPIENTS + MAX_PARAMS
+        self._element = _Element()
+
+    def __call__(self, type_: type, value: object) -> _Element:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("too many of them")
+        return self._element
+
+
 def decode(body: bytes, shape: type[_T]) -> _T:
-    """``body`` as ``shape``; raises `InvalidRequest` that names the place."""
+    """``body`` as ``shape``; raises `InvalidRequest` that names the place.
+
+    Nothing else runs meanwhile, so a request with a million elements, which takes a second, is stopped on the way.
+    """
     try:
+        if len(body) > LARGE_REQUEST_BYTES:
+            msgspec.json.decode(body, type=_Outline, dec_hook=_Count())
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         message, _, path = str(error).rpartition(" - at `")

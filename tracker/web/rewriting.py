@@ -23,6 +23,7 @@ from tracker.core.edits import Notice
 from tracker.core.errors import RecipientSuppressed, TrackerError
 from tracker.core.model import Consent, EventType, Facts, Owner, Suppression
 from tracker.core.recipients import suppression
+from tracker.core.revocations import Revoked
 from tracker.core.rewrite import Rewriter, Rewritten, Template
 from tracker.core.tokens import Message, TokenCodec
 from tracker.spool import Spool
@@ -47,10 +48,16 @@ _SUPPRESSED: Final = {
     Suppression.COMPLAINED: "the recipient called an earlier message spam; this one counts as dropped",
     Suppression.UNSUBSCRIBED: "the recipient has unsubscribed from this list; this one counts as dropped",
 }
+ERASED: Final = (
+    "the recipient was erased, and nothing is kept of this one; a reset with PUT /v1/recipients lets them be written to"
+)
 _UNKNOWN: Final = Notice(
     "suppression_unknown",
     "the status store did not answer, so whether this recipient may be written to or tracked was looked up only in what"
     " this node remembers",
+)
+_REVOKED: Final = Notice(
+    "revoked_destination", "a link leads to a revoked destination: whoever follows it sees a page that says so"
 )
 
 logger = logging.getLogger(__name__)
@@ -59,8 +66,9 @@ logger = logging.getLogger(__name__)
 class Rewriters:
     """A rewriter for each account, made anew when its settings change."""
 
-    def __init__(self, codec: TokenCodec, directory: Callable[[], Directory]) -> None:
+    def __init__(self, codec: TokenCodec, directory: Callable[[], Directory], revoked: Callable[[], Revoked]) -> None:
         self.codec = codec
+        self.revoked = revoked
         self._directory = directory
         self._made: dict[str, tuple[AccountSettings, Rewriter]] = {}
 
@@ -81,6 +89,7 @@ class Call:
     def __init__(self, account: str, content: Content, rewriters: Rewriters) -> None:
         self.account = account
         self.content = content
+        self._revoked = rewriters.revoked()
         self.settings, rewriter = rewriters.of(account)
         self.template: Template = rewriter.prepare(content.html, content.text, content.options(self.settings))
 
@@ -96,9 +105,10 @@ class Call:
             self.content.tracks(), self.content.message_class, (one.consent.opens, one.consent.clicks), kept
         )
         rewritten = self.template.render(self.message(one), tracks)
-        if one.recipient is not None and not known.is_current:
-            rewritten = msgspec.structs.replace(rewritten, warnings=[*rewritten.warnings, _UNKNOWN])
-        return rewritten
+        warnings = [_UNKNOWN] if one.recipient is not None and not known.is_current else []
+        if any(link.tracked_url and self._revoked.destination(self.account, link.url) for link in rewritten.links):
+            warnings.append(_REVOKED)
+        return msgspec.structs.replace(rewritten, warnings=[*rewritten.warnings, *warnings])
 
 
 class Rewriting:
@@ -144,6 +154,9 @@ class Rewriting:
         free = [one for one in recipients if one.message_id not in conflicts]
         try:
             known = await self._registry.known(call.account, call.content.list, free)
+            erased = {one.message_id for one in free if known.of(one.recipient).is_erased}
+            free = [one for one in free if one.message_id not in erased]
+            self._registry.release(call.account, erased)
             suppressed = {one.message_id: why for one in free if (why := _suppression(call.content, known, one))}
             allowed = [one for one in free if one.message_id not in suppressed]
             rewritten = await self._render(call, allowed, known)
@@ -157,8 +170,8 @@ class Rewriting:
         except BaseException:
             self._registry.release(call.account, fresh)
             raise
-        errors = {id_: RecipientSuppressed(_SUPPRESSED[why]) for id_, why in suppressed.items()}
-        return rewritten, {**conflicts, **errors}
+        reasons = {**dict.fromkeys(erased, ERASED), **{id_: _SUPPRESSED[why] for id_, why in suppressed.items()}}
+        return rewritten, {**conflicts, **{id_: RecipientSuppressed(why) for id_, why in reasons.items()}}
 
     async def _render(self, call: Call, recipients: Sequence[Addressee], known: Known) -> dict[str, Rewritten]:
         def render() -> dict[str, Rewritten]:
@@ -190,8 +203,8 @@ class Rewriting:
 
 
 def _suppression(content: Content, known: Known, one: Addressee) -> Suppression | None:
-    standing, on_list = known.of(one.recipient)
-    return suppression(standing, on_list, content.message_class)
+    found = known.of(one.recipient)
+    return suppression(found.standing, found.on_list, content.message_class)
 
 
 def _registration(call: Call, one: Addressee, rewritten: Rewritten | None) -> Facts:

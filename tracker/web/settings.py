@@ -47,6 +47,6 @@ class AccountSettingsApi:
         account = await self._callers.sender(request, Scope.ADMIN)
         values = decode(await bodies.read(request, bodies.SMALL_REQUEST_BYTES), dict[str, Any])
         settings = settings_from(values, self._watch.defaults)
-        await self._accounts.put_settings(account, values)
+        await self._accounts.put_settings(account, values, by=request.state.actor)
         await self._watch.refresh()
         return json_response(settings)

@@ -1,13 +1,17 @@
 """Keeps reports that nobody could make sense of, for a person to look at.
 
-Owns the folder they are in, and how many it holds. Must not look into them.
+Owns the folder they are in, and how many it holds. Must not look into them, but for somebody who is erased.
 """
 
 from __future__ import annotations
 
+import email
+import email.policy
 import hashlib
 import os
+import re
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +42,25 @@ class UnrecognisedReports:
             raise SpoolUnavailable(f"the report can't be kept: {error.strerror}") from error
         return name
 
+    def forget(self, words: Sequence[str]) -> int:
+        """Remove those in which one of ``words`` stands, whatever its case; returns how many. Blocks.
+
+        Raises `SpoolUnavailable` where the disk does not do it.
+        """
+        one_of = "|".join(re.escape(word.casefold()) for word in words)
+        told = re.compile(rf"(?<!\w)(?:{one_of})(?!\w)")
+        removed = 0
+        try:
+            for file in self._directory.iterdir() if self._directory.is_dir() else ():
+                if any(told.search(text) for text in _texts(file.read_bytes())):
+                    file.unlink(missing_ok=True)
+                    removed += 1
+        except FileNotFoundError:  # another process removed it
+            return removed + self.forget(words)
+        except OSError as error:
+            raise SpoolUnavailable(f"a report can't be removed: {error.strerror}") from error
+        return removed
+
     def _write(self, name: str, raw: bytes) -> None:
         descriptor, draft = tempfile.mkstemp(dir=self._directory)
         try:
@@ -61,3 +84,12 @@ def _age(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:  # another process removed it
         return 0.0
+
+
+def _texts(raw: bytes) -> Iterable[str]:
+    """What a report says: as it came, and its parts as a reader sees them."""
+    yield raw.decode(errors="replace").casefold()
+    for part in email.message_from_bytes(raw, policy=email.policy.compat32).walk():
+        decoded = part.get_payload(decode=True)
+        if isinstance(decoded, bytes):
+            yield decoded.decode(errors="replace").casefold()

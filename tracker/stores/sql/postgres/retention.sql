@@ -46,3 +46,34 @@ WHERE m.account = k.account AND m.message_id = k.message_id
 
 -- name: remove_counted
 DELETE FROM tracker.counted_hits WHERE id < $1
+
+-- name: agents_of_messages
+-- All events of the messages, by user agent.
+SELECT e.user_agent, count(*)
+FROM tracker.events AS e
+JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
+GROUP BY e.user_agent
+
+-- name: remove_unused_agents
+DELETE FROM tracker.user_agents AS a
+USING unnest($1::bigint[]) AS k (digest)
+WHERE a.digest = k.digest AND NOT EXISTS (SELECT 1 FROM tracker.events AS e WHERE e.user_agent = a.digest)
+
+-- name: lock_endpoints
+-- Whoever makes deliveries of changes meanwhile has made them when this returns.
+SELECT e.id
+FROM tracker.webhook_endpoints AS e
+JOIN unnest($1::text[]) AS k (account) USING (account)
+ORDER BY e.id
+FOR UPDATE OF e
+
+-- name: deliveries_of_messages
+SELECT d.endpoint, d.sequence
+FROM unnest($1::text[], $2::text[]) AS k (account, message_id)
+JOIN tracker.webhook_endpoints AS e USING (account)
+JOIN tracker.webhook_deliveries AS d ON d.endpoint = e.id AND d.message_id = k.message_id AND d.state = 'pending'
+UNION ALL
+SELECT d.endpoint, d.sequence
+FROM unnest($1::text[], $2::text[]) AS k (account, message_id)
+JOIN tracker.webhook_endpoints AS e USING (account)
+JOIN tracker.webhook_deliveries AS d ON d.endpoint = e.id AND d.message_id = k.message_id AND d.state = 'dead'

@@ -30,3 +30,25 @@ DELETE FROM messages WHERE account = ? AND message_id = ?
 
 -- name: remove_counted
 DELETE FROM counted_hits WHERE id < ?
+
+-- name: agents_of_messages
+-- All events of the message, by user agent.
+SELECT user_agent, count(*) FROM events WHERE account = ? AND message_id = ? GROUP BY user_agent
+
+-- name: remove_unused_agents
+DELETE FROM user_agents WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM events WHERE user_agent = ?1)
+
+-- name: lock_endpoints
+-- The transaction holds the whole database already.
+SELECT ?
+
+-- name: deliveries_of_messages
+SELECT d.endpoint, d.sequence
+FROM webhook_endpoints AS e
+JOIN webhook_deliveries AS d ON d.endpoint = e.id AND d.state = 'pending' AND d.message_id = ?2
+WHERE e.account = ?1
+UNION ALL
+SELECT d.endpoint, d.sequence
+FROM webhook_endpoints AS e
+JOIN webhook_deliveries AS d ON d.endpoint = e.id AND d.state = 'dead' AND d.message_id = ?2
+WHERE e.account = ?1

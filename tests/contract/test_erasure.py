@@ -1,0 +1,362 @@
+"""Erasing a person: every store forgets all of them, keeps the counts, and lets nothing of them back in."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databases import Database, SqliteDatabase
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+from samples import NOON, event, registered
+
+from tracker.core.errors import StoreUnavailable
+from tracker.core.model import Consent, Delivery, Event, RecipientChange, Suppression
+from tracker.core.tombstones import Digests
+from tracker.stores import Store, erasing, removing
+from tracker.stores.batches import Batches
+from tracker.stores.erasing import Erased, Erasure
+from tracker.stores.outbox import Outbox
+
+pytestmark = pytest.mark.anyio
+
+ANN, IDS = "ann.perlmutter@example.net", ("perl-1", "perl-2")
+AGENT, COMMON = "PerlmutterReader/7.3 (rare)", "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"
+TRACES = ("perlmutter", "perl-1", "perl-2", "198.51.100.77", "perl-report")
+LATER = NOON + 3_600_000_000
+ERASED_AT = NOON + 60_000_000
+KEYS = (b"first key" * 4, b"second key" * 4)
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    """An open store that knows the keys of tombstones."""
+    store = known_by(database)
+    await store.open()
+    yield store
+    await store.close()
+
+
+def known_by(database: Database, keys: Sequence[bytes] = KEYS) -> Store:
+    return Store(database.store().database, Digests(keys))
+
+
+async def erase(store: Store, recipient: str = ANN, *, account: str = "default", at: int = ERASED_AT) -> Erased:
+    return await Erasure(store.database, store.digests).erase(account, recipient, at, "api:test")
+
+
+def reset(recipient: str = ANN, *, at: int) -> Event:
+    change = RecipientChange(recipient, resets=(Suppression.UNSUBSCRIBED,), reason="came back, says perlmutter")
+    return event("recipient_reset", "", at=at, list="news", change=change)
+
+
+def life_of_ann() -> list[Event]:
+    """All that can be known of somebody, and what others share with her."""
+    return [
+        registered("perl-1", ANN),
+        registered("other-1", "bob"),
+        registered("other-1", ANN, at=NOON + 500),  # too late: the message is Bob's
+        event("opened", "perl-1", at=NOON + 1000, user_agent=AGENT, address="198.51.100.77", source=b"perlperl"),
+        event("clicked", "perl-1", at=NOON + 2000, link=1, url=f"https://a.example/?u={ANN}", user_agent=COMMON),
+        event("clicked", "perl-1", at=NOON + 2500, link=2, url="https://a.example/shared", user_agent=COMMON),
+        event("opened", "other-1", at=NOON + 3000, user_agent=COMMON),
+        event("clicked", "other-1", at=NOON + 4000, link=2, url="https://a.example/shared", user_agent=COMMON),
+        event("failed", "perl-1", at=NOON + 5000, delivery=Delivery("550 5.1.1", f"<{ANN}> unknown"),
+              reporter="api", reported_id="perl-report"),
+        event("unsubscribed", "perl-1", at=NOON + 6000, list="news"),
+        event("consent_changed", "", at=NOON + 7000, change=RecipientChange(ANN, Consent.GRANTED, Consent.GRANTED)),
+        reset(at=NOON + 8000),
+        registered("perl-2", ANN, at=NOON + 9000),
+        event("complained", "perl-2", at=NOON + 10_000),
+    ]  # fmt: skip
+
+
+async def everything(database: Database) -> dict[str, str]:
+    """All that is in the tables, each as a text."""
+    if isinstance(database, SqliteDatabase):
+        rows = await database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    else:
+        rows = await database.execute("SELECT tablename AS name FROM pg_tables WHERE schemaname = 'tracker'")
+    names = [row["name"] for row in rows if not row["name"].startswith("sqlite_")]
+    assert len(names) > 15
+    found = {name: [shown(row) for row in await database.execute(f"SELECT * FROM tracker.{name}")] for name in names}
+    return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+def shown(row: dict[str, Any]) -> str:
+    values = [value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in row.values()]
+    return " ".join(values).casefold()
+
+
+def metric(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0
+
+
+async def traces(database: Database) -> list[tuple[str, str]]:
+    """The tables that still say something of Ann."""
+    return [(name, text) for name, text in (await everything(database)).items() if any(one in text for one in TRACES)]
+
+
+async def counts(store: Store) -> dict[str, dict[str, int]]:
+    (found,) = (await Batches(store.database).counts("default", ["2026-11"])).values()
+    summed: dict[str, dict[str, int]] = {}
+    for (measure, key), count in found[2].items():
+        summed.setdefault(measure, {})[key] = count
+    return summed
+
+
+async def test_all_of_the_person_goes_from_every_table(store: Store, database: Database) -> None:
+    outbox = Outbox(store.database)
+    for id_ in ("pending", "dead"):
+        await outbox.add_endpoint(id_, "default", "https://hooks.example/", "secret")
+    await store.record(life_of_ann())
+    for id_ in ("pending", "dead"):
+        await outbox.fill(id_, NOON)
+    await database.execute("UPDATE tracker.webhook_deliveries SET state = 'dead' WHERE endpoint = 'dead'")
+    said = {name for name, _ in await traces(database)}
+    assert said >= {
+        "events", "messages", "user_agents", "recipients", "standings", "reported_events", "changes", "batch_counts",
+        "webhook_deliveries",
+    }  # fmt: skip
+    done = await erase(store)
+    assert sorted(done.messages) == ["perl-1", "perl-2"]
+    assert done.events == 11
+    assert await traces(database) == []
+    assert await store.recipient("default", ANN) is None
+    other = await store.status("default", "other-1")
+    assert other is not None
+    assert other.registration is not None
+    assert (other.registration.recipient, other.clicks.human) == ("bob", 1)
+    rows = await database.execute("SELECT user_agent FROM tracker.user_agents")
+    assert [row["user_agent"] for row in rows] == [COMMON]
+    (row,) = await database.execute("SELECT count(*) AS n FROM tracker.verdicts")
+    assert row["n"] == 2
+    (row,) = await database.execute("SELECT count(*) AS n FROM tracker.webhook_deliveries")
+    assert row["n"] > 0
+
+
+async def test_the_counts_of_the_batch_stay(store: Store) -> None:
+    await store.record(life_of_ann())
+    before = await counts(store)
+    await erase(store)
+    after = await counts(store)
+    sums = {measure: sum(keys.values()) for measure, keys in before.items() if measure != "keys"}
+    assert {measure: sum(keys.values()) for measure, keys in after.items() if measure != "keys"} == sums
+    assert (sums["messages"], sums["link_human"]) == (3, 3)
+    # Only what named her is counted with others; what others use too stays what it is.
+    assert before["link_human"] == {f"https://a.example/?u={ANN}": 1, "https://a.example/shared": 2}
+    assert after["link_human"] == {"\N{HORIZONTAL ELLIPSIS}": 1, "https://a.example/shared": 2}
+    assert all(after[measure] == keys for measure, keys in before.items() if not measure.startswith(("link", "keys")))
+
+
+def late() -> list[Event]:
+    """What may come in after the erasure, from the spool of some node or from a mail server."""
+    return [
+        event("opened", "perl-1", at=NOON + 11_000, user_agent=AGENT, address="198.51.100.77"),
+        event("clicked", "perl-2", at=LATER, link=1, url=f"https://a.example/?u={ANN}", user_agent=AGENT),
+        event("failed", "perl-1", at=LATER, delivery=Delivery("550", ANN), reporter="ses", reported_id="perl-report"),
+        event("unsubscribed", "perl-1", at=LATER, list="news"),
+        event("consent_changed", "perl-1", at=LATER, change=RecipientChange(None, Consent.DENIED, Consent.DENIED)),
+        event("consent_changed", "", at=NOON + 12_000, change=RecipientChange(ANN, Consent.DENIED, None)),
+        registered("perl-2", ANN, at=NOON + 13_000),
+        registered("perl-3", ANN, at=LATER),
+        event("opened", "perl-3", at=LATER + 1, user_agent=AGENT),
+    ]
+
+
+async def test_what_comes_late_is_dropped_and_counted(store: Store, database: Database) -> None:
+    life, dropped = life_of_ann(), metric("tracker_erased_total")
+    await store.record(life)
+    await erase(store)
+    before = await everything(database)
+    for batch in (late(), *([each] for each in late()), [*life, *late()]):
+        await store.record(batch)
+        assert await traces(database) == []
+    after = await everything(database)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {"tombstones"}
+    # Three times what was late, and of what was delivered again all but the three of Bob's.
+    assert metric("tracker_erased_total") - dropped == 3 * len(late()) + len(life) - 3
+    assert await store.erased_of(again := late()) == again
+    assert await store.erased_of([event("opened", "other-1"), registered("new", "bob")]) == []
+
+
+async def test_others_are_recorded_beside_what_is_dropped(store: Store) -> None:
+    await erase(store)
+    await store.record([registered("perl-1", ANN), registered("other-1", "bob"), event("opened", "other-1")])
+    assert await store.status("default", "perl-1") is None
+    assert await store.status("default", "other-1") is not None
+
+
+async def test_a_registration_that_was_under_way_takes_along_what_came_before_it(
+    store: Store, database: Database
+) -> None:
+    await store.record([event("opened", "perl-1", user_agent=AGENT, address="198.51.100.77")])
+    await erase(store)
+    assert [name for name, _ in await traces(database)]  # whose that is nobody knows yet
+    await store.record([registered("perl-1", ANN)])
+    assert await traces(database) == []
+    await store.record([event("clicked", "perl-1", user_agent=AGENT)])
+    assert await traces(database) == []
+
+
+async def test_it_can_be_repeated(store: Store, database: Database) -> None:
+    await store.record(life_of_ann())
+    assert len((await erase(store)).messages) == 2
+    assert await erase(store, at=LATER) == Erased([], 0)
+    assert await traces(database) == []
+    rows = await database.execute("SELECT act, subject FROM tracker.audit")
+    assert [row["act"] for row in rows] == ["recipient_erased"] * 2
+    assert rows[0]["subject"] == store.digests.of_person("default", ANN)[-1].hex()
+
+
+async def test_one_that_broke_off_is_finished_by_the_next(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "PAGE_MESSAGES", 2)
+    await store.record([registered(f"perl-{number}", ANN, at=NOON + number) for number in range(7)])
+    pages = 0
+
+    def breaking(keys: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages == 3:
+            raise RuntimeError("broke off")
+        return removing.removing(keys)
+
+    monkeypatch.setattr(erasing, "removing", breaking)
+    with pytest.raises(RuntimeError, match="broke off"):
+        await erase(store)
+    (row,) = await database.execute("SELECT count(*) AS n FROM tracker.messages")
+    assert row["n"] == 3
+    await store.record([registered("perl-8", ANN, at=NOON + 50)])
+    assert await store.status("default", "perl-8") is None
+    assert len((await erase(store)).messages) == 3
+    assert await traces(database) == []
+
+
+async def test_the_same_reference_in_another_account_is_another_person(store: Store, database: Database) -> None:
+    await store.record([registered("m-1", ANN, account="other"), registered("perl-1", ANN)])
+    await erase(store)
+    await store.record([registered("m-2", ANN, account="other", at=LATER), event("opened", "m-1", account="other")])
+    for message_id in ("m-1", "m-2"):
+        assert await store.status("other", message_id) is not None
+    assert await store.erased("other", [ANN]) == set()
+    assert await store.erased("default", [ANN, "bob"]) == {ANN}
+    assert await store.recipient("other", ANN) is not None
+
+
+async def test_an_operators_reset_lets_the_person_back_in_and_nothing_of_before(
+    store: Store, database: Database
+) -> None:
+    await store.record(life_of_ann())
+    await erase(store)
+    await store.record([reset(at=NOON)])  # one of before
+    assert await store.erased("default", [ANN]) == {ANN}
+    await store.record([reset(at=LATER), registered("new-1", ANN, at=LATER + 1)])
+    assert await store.erased("default", [ANN]) == set()
+    await store.record(
+        [*life_of_ann(), event("opened", "perl-2", at=LATER + 2), event("opened", "new-1", at=LATER + 3)]
+    )
+    assert await store.status("default", "new-1") is not None
+    for message_id in IDS:
+        assert await store.status("default", message_id) is None
+    rows = await database.execute("SELECT message_id FROM tracker.events ORDER BY occurred_at")
+    assert [row["message_id"] for row in rows if row["message_id"] != "other-1"] == ["", "new-1", "new-1"]
+    await erase(store, at=LATER + 10)
+    assert await store.erased("default", [ANN]) == {ANN}
+    await store.record([reset(at=LATER)])  # delivered once more
+    assert await store.erased("default", [ANN]) == {ANN}
+    assert await traces(database) == []
+
+
+async def test_a_newer_key_does_not_bring_anybody_back(database: Database) -> None:
+    old, new, none = known_by(database, KEYS[:1]), known_by(database), known_by(database, KEYS[1:])
+    await old.open()
+    await erase(old)
+    await new.record([registered("perl-1", ANN)])
+    assert await new.erased("default", [ANN]) == {ANN}
+    assert await none.erased("default", [ANN]) == set()
+    await erase(new)
+    assert await none.erased("default", [ANN]) == {ANN}
+    for store in (old, new, none):
+        await store.record([registered("perl-1", ANN)])
+        assert await store.status("default", "perl-1") is None
+        await store.close()
+
+
+@given(order=st.permutations(range(23)), cut=st.lists(st.integers(1, 22), max_size=6), at=st.integers(0, 23))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_order_nothing_is_left_of_the_person(
+    tmp_path: Path, order: list[int], cut: list[int], at: int
+) -> None:
+    """Batches of any size in any order, the erasure anywhere among them: her events can only be dropped or removed."""
+
+    async def main() -> None:
+        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+            database = SqliteDatabase(Path(folder) / "status.db")
+            store = known_by(database)
+            events = [*life_of_ann(), *late()]
+            # Where hers comes first, Bob's message counts as hers, and goes.
+            events[2] = event("opened", "other-1", user_agent=COMMON, at=LATER)
+            shuffled = [events[number] for number in order]
+            cuts = sorted({0, *cut, at, len(shuffled)})
+            for start, end in pairwise(cuts):
+                if start == at:
+                    await erase(store)
+                await store.record(shuffled[start:end])
+            if at == len(shuffled):
+                await erase(store)
+            left = await traces(database)
+            status = await store.status("default", "other-1")
+            await store.close()
+            assert left == []
+            assert status is not None
+            assert (status.clicks.human, status.opens.human) == (1, 2)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_at_the_same_time_as_batches_of_several_nodes(database: Database, seed: int) -> None:
+    stores = [known_by(database) for _ in range(3)]
+    for store in stores:
+        await store.open()
+    chosen = random.Random(seed)
+    messages = [f"perl-{number}" for number in range(12)]
+    parts = [registered(one, ANN, at=NOON + at) for at, one in enumerate(messages)]
+    parts += [event("opened", one, at=NOON + 100 + at, user_agent=AGENT) for at, one in enumerate(messages)]
+    parts += [registered(f"bob-{number}", "bob") for number in range(12)]
+    chosen.shuffle(parts)
+
+    async def relay(store: Store, events: list[Event]) -> None:
+        for start in range(0, len(events), 3):
+            await until_taken(store, events[start : start + 3])
+
+    async def erasing_() -> None:
+        await asyncio.sleep(chosen.random() / 20)
+        await erase(stores[2])
+
+    await asyncio.gather(relay(stores[0], parts[::2]), relay(stores[1], parts[1::2]), erasing_())
+    assert await traces(database) == []
+    for number in range(12):
+        assert await stores[0].status("default", f"bob-{number}") is not None
+    for store in stores:
+        await store.close()
+
+
+async def until_taken(store: Store, events: list[Event]) -> None:
+    """As the relay does it."""
+    for _ in range(50):
+        try:
+            return await store.record(events)
+        except StoreUnavailable:
+            await asyncio.sleep(0.01)
+    raise AssertionError("the store never takes it")

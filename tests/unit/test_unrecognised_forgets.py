@@ -1,0 +1,32 @@
+"""Reports that nobody could make sense of: those that name an erased person go."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from tracker.web.unrecognised import UnrecognisedReports
+
+PLAIN = b"Subject: odd\r\n\r\nThe mail to <Ann@Example.net> came back.\r\n"
+ENCODED = (
+    b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + base64.b64encode(b"no mailbox ann@example.net here")
+    + b"\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "report", [PLAIN, ENCODED, b"To: bounce+m-1@x\r\n\r\n?", b"\r\nid=m-1, perhaps", b"\xff\xfe ann@example.net"]
+)
+def test_what_names_them_goes(tmp_path: Path, report: bytes) -> None:
+    reports = UnrecognisedReports(tmp_path / "unrecognised")
+    reports.keep(report)
+    kept = reports.keep(b"\r\nsomething about dann@example.network and m-12")
+    assert reports.forget(["ann@example.net", "m-1"]) == 1
+    assert [file.name for file in (tmp_path / "unrecognised").iterdir()] == [kept]
+
+
+def test_without_a_folder_there_is_nothing_to_do(tmp_path: Path) -> None:
+    assert UnrecognisedReports(tmp_path / "unrecognised").forget(["ann"]) == 0

@@ -1,0 +1,44 @@
+"""Removes messages with all that is kept of them: events, verdicts, changes, deliveries, user agents nobody else has.
+
+Owns which tables that are, and that batches keep their counts. Must not know why a message goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Final
+
+from .counting import counting
+from .database import Each, Once, Row
+from .rows import Key, status_in
+
+_QUERIES: Final = (
+    "remove_verdicts_of_messages",
+    "remove_reports_of_messages",
+    "remove_events_of_messages",
+    "remove_changes_of_messages",
+    "remove_messages",
+)
+
+
+def locking() -> Generator[Once | Each, Sequence[Row], None]:
+    """Waits until nobody records anything, and keeps it so to the end of the transaction, whose first step it is.
+
+    What is recorded at the same time would be left behind: an event of a message that goes, or a use of a user agent.
+    """
+    yield Once("lock_erasure", (True,))
+
+
+def removing(keys: Sequence[Key]) -> Generator[Once | Each, Sequence[Row], int]:
+    """Removes the messages ``keys``, which are sorted, under `locking`. Returns how many events they had."""
+    states = yield Each("lock_messages", keys)
+    # Those that are older than the counts, and that nothing has happened to since.
+    yield from counting({}, [status_in(state) for state in states if not state[-1]])
+    found = yield Each("agents_of_messages", keys)
+    yield Each("lock_endpoints", sorted({(account,) for account, _ in keys}))
+    deliveries = yield Each("deliveries_of_messages", keys)
+    yield Each("delivered", sorted((endpoint, sequence) for endpoint, sequence in deliveries))
+    for query in _QUERIES:
+        yield Each(query, keys)
+    yield Each("remove_unused_agents", sorted({(agent,) for agent, _ in found if agent is not None}))
+    return sum(count for _, count in found)

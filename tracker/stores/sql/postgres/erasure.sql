@@ -1,0 +1,65 @@
+-- Who was erased. Parameters of the writing queries are columns, one array for each, sorted by key.
+
+-- name: lock_erasure
+-- Alone, or together with others that do not want to be alone. The number spells "tracker", and one.
+SELECT CASE
+    WHEN $1::boolean THEN pg_advisory_xact_lock(32776859903812979)
+    ELSE pg_advisory_xact_lock_shared(32776859903812979)
+END
+
+-- name: has_tombstones
+SELECT EXISTS (SELECT 1 FROM tracker.tombstones)
+
+-- name: tombstones
+SELECT digest, erased_at, lifted_at
+FROM tracker.tombstones
+JOIN unnest($1::bytea[]) AS k (digest) USING (digest)
+
+-- name: put_tombstones
+INSERT INTO tracker.tombstones AS t (digest, is_person, erased_at)
+SELECT * FROM unnest($1::bytea[], $2::boolean[], $3::timestamptz[])
+ON CONFLICT (digest) DO UPDATE SET
+    erased_at = greatest(t.erased_at, excluded.erased_at), lifted_at = NULL, updated_at = clock_timestamp()
+
+-- name: lift_tombstones
+UPDATE tracker.tombstones AS t SET lifted_at = k.at, updated_at = clock_timestamp()
+FROM unnest($1::bytea[], $2::timestamptz[]) AS k (digest, at)
+WHERE t.digest = k.digest AND t.lifted_at IS NULL
+
+-- name: changed_tombstones
+SELECT updated_at, encode(digest, 'hex'), erased_at, lifted_at
+FROM tracker.tombstones
+WHERE is_person AND (updated_at, digest) > ($1, decode($2, 'hex'))
+ORDER BY updated_at, digest
+LIMIT $3
+
+-- name: last_erasure
+SELECT max(updated_at) FROM tracker.tombstones
+
+-- name: known_messages
+SELECT account, message_id, rewritten_at IS NOT NULL
+FROM tracker.messages
+JOIN unnest($1::text[], $2::text[]) AS k (account, message_id) USING (account, message_id)
+
+-- name: messages_of_person
+SELECT account, message_id FROM tracker.messages
+WHERE account = $1 AND recipient = $2
+ORDER BY message_id
+LIMIT $3
+
+-- name: events_of_person
+SELECT id FROM tracker.events
+WHERE account = $1 AND coalesce(detail #>> '{registration,recipient}', detail #>> '{change,recipient}') = $2
+ORDER BY id
+LIMIT $3
+
+-- name: remove_standing
+DELETE FROM tracker.standings WHERE account = $1 AND recipient = $2
+
+-- name: remove_list_standings
+DELETE FROM tracker.recipients WHERE account = $1 AND recipient = $2
+
+-- name: remove_batch_counts
+DELETE FROM tracker.batch_counts AS c
+USING unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (account, batch, measure, key)
+WHERE c.account = k.account AND c.batch = k.batch AND c.measure = k.measure AND c.key = k.key

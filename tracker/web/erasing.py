@@ -1,0 +1,50 @@
+"""Erasing a person over HTTP.
+
+Owns the order: the store first, then what this node keeps beside it. What goes is `stores.erasing`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tracker.core.accounts import Scope
+from tracker.core.errors import InvalidRequest
+from tracker.stores.erasing import Erasure
+from tracker.stores.limits import is_key
+
+from . import bodies
+from .answering import json_response, moment
+from .answers import ErasureAnswer
+from .callers import Callers
+from .encoded import EncodedRoute
+from .unrecognised import UnrecognisedReports
+
+
+class ErasureApi:
+    """``/v1/recipients/{ref}/erase``."""
+
+    def __init__(self, callers: Callers, erasure: Erasure, unrecognised: UnrecognisedReports) -> None:
+        self._callers = callers
+        self._erasure = erasure
+        self._unrecognised = unrecognised
+
+    def routes(self) -> list[Route]:
+        """Where this is."""
+        return [EncodedRoute("/v1/recipients/{ref}/erase", self.erase, methods=["POST"])]
+
+    async def erase(self, request: Request) -> Response:
+        """Erase a recipient of the key's account; as often as one likes."""
+        account = await self._callers.sender(request, Scope.ADMIN)
+        await bodies.discard(request.receive)
+        recipient = request.path_params["ref"]
+        if not is_key(recipient) or "\ufffd" in recipient:
+            raise InvalidRequest([("ref", "must be a recipient's reference, percent-encoded")])
+        now = time.time_ns() // 1000
+        erased = await self._erasure.erase(account, recipient, now, request.state.actor)
+        await asyncio.to_thread(self._unrecognised.forget, [recipient, *erased.messages])
+        return json_response(ErasureAnswer(len(erased.messages), erased.events, moment(now)))
