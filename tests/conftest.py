@@ -14,6 +14,16 @@ from tracker.stores import Store
 __all__ = ["postgres_server"]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long forms run only when asked for: ``pytest -m long``."""
+    if config.getoption("markexpr"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Async tests are marked ``anyio``; they run on asyncio, as the service does."""

@@ -149,13 +149,16 @@ class Load:
             stop.set()
             await asyncio.gather(*tasks)
 
+    def port(self, number: int) -> int:
+        """Where a client connects to."""
+        return self._ports[number % len(self._ports)]
+
     async def _client(self, number: int, stop: asyncio.Event, pause_s: float) -> None:
-        port = self._ports[number % len(self._ports)]
         connection: Connection | None = None
         while not stop.is_set():
             await asyncio.sleep(self._random.uniform(0, 2 * pause_s))
             try:
-                connection = connection or await Connection.open(port)
+                connection = connection or await Connection.open(self.port(number))
                 await self._do(connection, self._next())
                 if not connection.is_last:
                     continue

@@ -36,7 +36,9 @@ def refused(data_dir: Path, workers: int = 1, /, **settings: str) -> str:
     [
         ("BASE_URL", "https://shop.example/path"),
         ("SIGNING_KEYS", "changeme"),
+        ("SIGNING_KEYS", "please-change-me-please-change-me"),
         ("API_KEY", "two words"),
+        ("API_KEY", "REPLACE_THIS"),
         ("STORE_URL", "mysql://root@localhost/x"),
         ("STORE_URL", "sqlite:////nowhere/to/be/found/status.db"),
         ("CLIENT_IP", "hashed"),

@@ -28,7 +28,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Any:
     watch: Any = SimpleNamespace(current=Directory([Account("default", "https://t.example")], []))
     store: Any = SimpleNamespace(database=None)
     nothing: Any = None
-    console = Console(TokenCodec([b"k" * 32]), watch, nothing, store, "https://t.example")
+    console = Console(TokenCodec([b"k" * 32]), watch, nothing, store, nothing, nothing, "https://t.example")
     return TestClient(build([console]), base_url="https://t.example").get("/console/style.css")
 
 

@@ -7,6 +7,7 @@ from starlette.datastructures import Headers
 
 from tracker.core.accounts import Account, ApiKey, Directory, Scope, digest
 from tracker.core.errors import InvalidRequest
+from tracker.core.revocations import Kind, Revocation, Revoked
 from tracker.web.console.rendering import path
 from tracker.web.console.requests import MAX_FIELDS, decoded, is_own, own_path
 from tracker.web.console.sessions import SESSION_S, Sessions
@@ -25,6 +26,10 @@ class Operators:
 
     def __init__(self) -> None:
         self.keys = dict(KEYS)
+        self.ended: list[Revocation] = []
+
+    def revoked(self) -> Revoked:
+        return Revoked(self.ended, lambda account, batch: ())
 
     def directory(self) -> Directory:
         return Directory([Account("default", "https://t.example")], self.keys.values())
@@ -37,7 +42,7 @@ def operators() -> Operators:
 
 @pytest.fixture
 def sessions(operators: Operators) -> Sessions:
-    return Sessions(SECRET, operators.directory)
+    return Sessions(SECRET, operators.directory, operators.revoked)
 
 
 def begun(sessions: Sessions, key: str = "all") -> str:
@@ -90,6 +95,29 @@ def test_it_ends_when_the_key_may_not_read_any_more(sessions: Sessions, operator
     assert sessions.read(cookie, NOW) is None
 
 
+def end(operators: Operators, kind: Kind, value: str, at: float = NOW) -> None:
+    operators.ended.append(Revocation("default", kind, value, True, int(at * 1e6), "key_1"))
+
+
+def test_it_is_over_when_it_was_ended(sessions: Sessions, operators: Operators) -> None:
+    cookie, other = begun(sessions), begun(sessions)
+    session = sessions.read(cookie, NOW)
+    assert session is not None
+    assert session.id not in cookie
+    end(operators, Kind.SESSION, session.id)
+    assert sessions.read(cookie, NOW) is None
+    assert sessions.read(other, NOW)
+
+
+def test_it_is_over_when_all_of_its_key_were_ended(sessions: Sessions, operators: Operators) -> None:
+    cookie, other = begun(sessions), begun(sessions, "reader")
+    end(operators, Kind.SESSIONS, "key_1", NOW - 1)
+    assert sessions.read(cookie, NOW), "it was begun later"
+    end(operators, Kind.SESSIONS, "key_1")
+    assert sessions.read(cookie, NOW) is None
+    assert sessions.read(other, NOW)
+
+
 def test_what_was_changed_is_no_cookie(sessions: Sessions) -> None:
     cookie = begun(sessions)
     text, _, signature = cookie.rpartition(".")
@@ -104,7 +132,7 @@ def test_what_was_changed_is_no_cookie(sessions: Sessions) -> None:
 
 
 def test_another_secret_signs_another_cookie(operators: Operators, sessions: Sessions) -> None:
-    assert Sessions(b"t" * 32, operators.directory).read(begun(sessions), NOW) is None
+    assert Sessions(b"t" * 32, operators.directory, operators.revoked).read(begun(sessions), NOW) is None
 
 
 def test_each_session_has_a_token_of_its_own(sessions: Sessions) -> None:

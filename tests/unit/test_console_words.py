@@ -30,7 +30,7 @@ def test_every_reason_of_the_classifier_has_words() -> None:
 
 def test_every_event_has_words_and_others_are_shown_as_they_are() -> None:
     assert set(words.EVENTS) == set(EventType)
-    assert words.event("revoked_click") == "revoked_click"
+    assert words.event("hologram") == "hologram"
     assert words.reason("a_new_one") == "a_new_one"
 
 

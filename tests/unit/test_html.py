@@ -259,3 +259,14 @@ def test_no_page_takes_more_than_linear_time(html: str) -> None:
     before = time.process_time()
     scan(html)
     assert time.process_time() - before < 5
+
+
+def test_a_link_with_more_attributes_than_any_mail_has_is_left() -> None:
+    for count, found in ((998, True), (1000, False)):
+        (link,) = scan(f"<a {' '.join(f'a{n}' for n in range(count))} href=https://x.example/>x</a>").links
+        assert (link.value is not None) is found
+
+
+def test_of_very_many_conditional_comments_the_first_are_looked_at() -> None:
+    html = "".join(f"<!--[if mso]><a href=https://x.example/{n}>x</a><![endif]-->" for n in range(10_050))
+    assert [link.href.rpartition("/")[2] for link in scan(html).links] == [str(n) for n in range(10_000)]

@@ -65,3 +65,11 @@ def test_text_that_is_no_unicode_is_logged_all_the_same(stream: io.StringIO) -> 
 def test_no_exception_at_hand(stream: io.StringIO) -> None:
     logging.getLogger("x").error("no", exc_info=True)
     assert "exception" not in lines(stream)[0]
+
+
+def test_no_text_makes_a_second_line_or_rules_a_terminal(stream: io.StringIO) -> None:
+    words = "a\nb\r\x85c\u2028d\u2029e\x1b[2J\x9b2J\u202ef\x00"
+    logging.getLogger("x").warning("%s", words, extra={"detail": {"name": words}})
+    (line,) = lines(stream)
+    assert line["message"] == line["detail"]["name"] == words
+    assert re.fullmatch(r"[ -~]+\n", stream.getvalue())

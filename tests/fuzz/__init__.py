@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing. Not collected with the tests: it runs until it is stopped."""
