@@ -2,7 +2,7 @@
 
 Both rewrite every mail in turn, in one process: a round of one, a round of the other, and so on, so that whatever
 else the machine does slows both. Needs pytracking and lxml (the group ``bench``) and the corpus: a folder of .html
-mails, named by TRACKER_CORPUS. What counts is processor time. Usage: python -m tests.bench.rewrite [ROUNDS]
+mails, named by EMAIL_CORPUS. What counts is processor time. Usage: python -m tests.bench.rewrite [ROUNDS]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tracker.core.rewrite import Rewriter
 from tracker.core.tokens import Message, TokenCodec, pack
 
 ORIGIN = "https://t.example.com"
-CORPUS = Path(os.environ.get("TRACKER_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
+CORPUS = Path(os.environ.get("EMAIL_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 CODEC = TokenCodec([b"a key of the benchmark, 32 bytes long"])
 REWRITER = Rewriter(CODEC, ORIGIN)
 CONFIGURATION = pytracking.Configuration(
@@ -110,7 +110,7 @@ def ninetieth(values: list[int] | list[float]) -> float:
 def main(rounds: int) -> None:
     mails = [path.read_bytes().decode() for path in sorted(CORPUS.rglob("*.html"))]
     if not mails:
-        sys.exit(f"no .html file below {CORPUS}: name a folder with TRACKER_CORPUS")
+        sys.exit(f"no .html file below {CORPUS}: name a folder with EMAIL_CORPUS")
     letter = newsletter()
     print("Microseconds a mail: median (least-most) of the rounds.\n")
     print("| mails | tracker | pytracking | ratio | goal |\n|---|---|---|---|---|")

@@ -156,5 +156,6 @@ def recipients(events: Iterable[Row]) -> dict[tuple[str, str], tuple[int, int, i
             seen[registration["recipient"], registration["list"]].append(event["occurred_at"])
     for event in events:
         if event["type"] == "unsubscribed" and event["message_id"] in owner:
-            left[owner[event["message_id"]], event["list"]].append(event["occurred_at"])
+            # What the clock of that moment dated in the future is known since it was put down.
+            left[owner[event["message_id"]], event["list"]].append(min(event["occurred_at"], event["recorded_at"]))
     return {key: (min(times), max(times), max(left[key], default=None)) for key, times in seen.items()}

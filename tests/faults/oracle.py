@@ -17,8 +17,8 @@ from .serving import Service
 DRAIN_S = 90.0
 
 _EVENTS = """
-    SELECT e.id, e.occurred_at, e.last_at, e.count, e.account, e.message_id, e.type, e.link, e.url, e.list,
-        u.user_agent, e.purpose, e.source, e.detail, v.actor
+    SELECT e.id, e.occurred_at, e.last_at, e.recorded_at, e.count, e.account, e.message_id, e.type, e.link, e.url,
+        e.list, u.user_agent, e.purpose, e.source, e.detail, v.actor
     FROM tracker.events AS e
     LEFT JOIN tracker.user_agents AS u ON u.digest = e.user_agent
     LEFT JOIN tracker.verdicts AS v ON v.event_id = e.id

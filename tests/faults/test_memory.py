@@ -25,7 +25,8 @@ pytestmark = pytest.mark.anyio
 AGENTS = 9_000
 ADDRESSES = 30_000
 CLIENTS = 8
-AT_ONCE = 20
+AT_ONCE = 16
+"""As many as a connection may have waiting."""
 ALLOWED = 0.10
 ALLOWED_BYTES = 40 << 20
 """For a batch of the relay and the caches, which fill slowly, in a process of some 100 MB."""

@@ -13,9 +13,9 @@ from rewriting import CODEC, MESSAGE, ORIGIN, decode_attribute, rewrite, undo
 from tracker.core.plan import Options, Tracks
 from tracker.core.tokens import Purpose
 
-CORPUS = Path(os.environ.get("TRACKER_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
+CORPUS = Path(os.environ.get("EMAIL_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 FILES = sorted(CORPUS.rglob("*.html"))
-pytestmark = pytest.mark.skipif(not FILES, reason="no corpus: TRACKER_CORPUS names no folder with .html files")
+pytestmark = pytest.mark.skipif(not FILES, reason="no corpus: EMAIL_CORPUS names no folder with .html files")
 C0_OR_SPACE = "".join(map(chr, range(33)))
 
 
