@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import tempfile
-from collections.abc import AsyncIterator, Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from databases import Database, SqliteDatabase
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from databases import Database
+from erasures import (
+    AGENT,
+    ANN,
+    COMMON,
+    IDS,
+    KEYS,
+    LATER,
+    erase,
+    everything,
+    known_by,
+    late,
+    life_of_ann,
+    reset,
+    traces,
+)
 from prometheus_client import REGISTRY
 from samples import NOON, event, registered
 
-from tracker.core.errors import StoreUnavailable
-from tracker.core.model import Consent, Delivery, Event, RecipientChange, Suppression
-from tracker.core.tombstones import Digests
 from tracker.stores import Store, erasing, removing
 from tracker.stores.batches import Batches
-from tracker.stores.erasing import Erased, Erasure
+from tracker.stores.erasing import Erased
 from tracker.stores.outbox import Outbox
 
 pytestmark = pytest.mark.anyio
-
-ANN, IDS = "ann.perlmutter@example.net", ("perl-1", "perl-2")
-AGENT, COMMON = "PerlmutterReader/7.3 (rare)", "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"
-TRACES = ("perlmutter", "perl-1", "perl-2", "198.51.100.77", "perl-report")
-LATER = NOON + 3_600_000_000
-ERASED_AT = NOON + 60_000_000
-KEYS = (b"first key" * 4, b"second key" * 4)
 
 
 @pytest.fixture
@@ -44,64 +42,8 @@ async def store(database: Database) -> AsyncIterator[Store]:
     await store.close()
 
 
-def known_by(database: Database, keys: Sequence[bytes] = KEYS) -> Store:
-    return Store(database.store().database, Digests(keys))
-
-
-async def erase(store: Store, recipient: str = ANN, *, account: str = "default", at: int = ERASED_AT) -> Erased:
-    return await Erasure(store.database, store.digests).erase(account, recipient, at, "api:test")
-
-
-def reset(recipient: str = ANN, *, at: int) -> Event:
-    change = RecipientChange(recipient, resets=(Suppression.UNSUBSCRIBED,), reason="came back, says perlmutter")
-    return event("recipient_reset", "", at=at, list="news", change=change)
-
-
-def life_of_ann() -> list[Event]:
-    """All that can be known of somebody, and what others share with her."""
-    return [
-        registered("perl-1", ANN),
-        registered("other-1", "bob"),
-        registered("other-1", ANN, at=NOON + 500),  # too late: the message is Bob's
-        event("opened", "perl-1", at=NOON + 1000, user_agent=AGENT, address="198.51.100.77", source=b"perlperl"),
-        event("clicked", "perl-1", at=NOON + 2000, link=1, url=f"https://a.example/?u={ANN}", user_agent=COMMON),
-        event("clicked", "perl-1", at=NOON + 2500, link=2, url="https://a.example/shared", user_agent=COMMON),
-        event("opened", "other-1", at=NOON + 3000, user_agent=COMMON),
-        event("clicked", "other-1", at=NOON + 4000, link=2, url="https://a.example/shared", user_agent=COMMON),
-        event("failed", "perl-1", at=NOON + 5000, delivery=Delivery("550 5.1.1", f"<{ANN}> unknown"),
-              reporter="api", reported_id="perl-report"),
-        event("unsubscribed", "perl-1", at=NOON + 6000, list="news"),
-        event("consent_changed", "", at=NOON + 7000, change=RecipientChange(ANN, Consent.GRANTED, Consent.GRANTED)),
-        reset(at=NOON + 8000),
-        registered("perl-2", ANN, at=NOON + 9000),
-        event("complained", "perl-2", at=NOON + 10_000),
-    ]  # fmt: skip
-
-
-async def everything(database: Database) -> dict[str, str]:
-    """All that is in the tables, each as a text."""
-    if isinstance(database, SqliteDatabase):
-        rows = await database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-    else:
-        rows = await database.execute("SELECT tablename AS name FROM pg_tables WHERE schemaname = 'tracker'")
-    names = [row["name"] for row in rows if not row["name"].startswith("sqlite_")]
-    assert len(names) > 15
-    found = {name: [shown(row) for row in await database.execute(f"SELECT * FROM tracker.{name}")] for name in names}
-    return {name: "\n".join(lines) for name, lines in found.items()}
-
-
-def shown(row: dict[str, Any]) -> str:
-    values = [value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in row.values()]
-    return " ".join(values).casefold()
-
-
 def metric(name: str) -> float:
     return REGISTRY.get_sample_value(name) or 0
-
-
-async def traces(database: Database) -> list[tuple[str, str]]:
-    """The tables that still say something of Ann."""
-    return [(name, text) for name, text in (await everything(database)).items() if any(one in text for one in TRACES)]
 
 
 async def counts(store: Store) -> dict[str, dict[str, int]]:
@@ -154,21 +96,6 @@ async def test_the_counts_of_the_batch_stay(store: Store) -> None:
     assert before["link_human"] == {f"https://a.example/?u={ANN}": 1, "https://a.example/shared": 2}
     assert after["link_human"] == {"\N{HORIZONTAL ELLIPSIS}": 1, "https://a.example/shared": 2}
     assert all(after[measure] == keys for measure, keys in before.items() if not measure.startswith(("link", "keys")))
-
-
-def late() -> list[Event]:
-    """What may come in after the erasure, from the spool of some node or from a mail server."""
-    return [
-        event("opened", "perl-1", at=NOON + 11_000, user_agent=AGENT, address="198.51.100.77"),
-        event("clicked", "perl-2", at=LATER, link=1, url=f"https://a.example/?u={ANN}", user_agent=AGENT),
-        event("failed", "perl-1", at=LATER, delivery=Delivery("550", ANN), reporter="ses", reported_id="perl-report"),
-        event("unsubscribed", "perl-1", at=LATER, list="news"),
-        event("consent_changed", "perl-1", at=LATER, change=RecipientChange(None, Consent.DENIED, Consent.DENIED)),
-        event("consent_changed", "", at=NOON + 12_000, change=RecipientChange(ANN, Consent.DENIED, None)),
-        registered("perl-2", ANN, at=NOON + 13_000),
-        registered("perl-3", ANN, at=LATER),
-        event("opened", "perl-3", at=LATER + 1, user_agent=AGENT),
-    ]
 
 
 async def test_what_comes_late_is_dropped_and_counted(store: Store, database: Database) -> None:
@@ -290,73 +217,3 @@ async def test_a_newer_key_does_not_bring_anybody_back(database: Database) -> No
         await store.record([registered("perl-1", ANN)])
         assert await store.status("default", "perl-1") is None
         await store.close()
-
-
-@given(order=st.permutations(range(23)), cut=st.lists(st.integers(1, 22), max_size=6), at=st.integers(0, 23))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_order_nothing_is_left_of_the_person(
-    tmp_path: Path, order: list[int], cut: list[int], at: int
-) -> None:
-    """Batches of any size in any order, the erasure anywhere among them: her events can only be dropped or removed."""
-
-    async def main() -> None:
-        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
-            database = SqliteDatabase(Path(folder) / "status.db")
-            store = known_by(database)
-            events = [*life_of_ann(), *late()]
-            # Where hers comes first, Bob's message counts as hers, and goes.
-            events[2] = event("opened", "other-1", user_agent=COMMON, at=LATER)
-            shuffled = [events[number] for number in order]
-            cuts = sorted({0, *cut, at, len(shuffled)})
-            for start, end in pairwise(cuts):
-                if start == at:
-                    await erase(store)
-                await store.record(shuffled[start:end])
-            if at == len(shuffled):
-                await erase(store)
-            left = await traces(database)
-            status = await store.status("default", "other-1")
-            await store.close()
-            assert left == []
-            assert status is not None
-            assert (status.clicks.human, status.opens.human) == (1, 2)
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_at_the_same_time_as_batches_of_several_nodes(database: Database, seed: int) -> None:
-    stores = [known_by(database) for _ in range(3)]
-    for store in stores:
-        await store.open()
-    chosen = random.Random(seed)
-    messages = [f"perl-{number}" for number in range(12)]
-    parts = [registered(one, ANN, at=NOON + at) for at, one in enumerate(messages)]
-    parts += [event("opened", one, at=NOON + 100 + at, user_agent=AGENT) for at, one in enumerate(messages)]
-    parts += [registered(f"bob-{number}", "bob") for number in range(12)]
-    chosen.shuffle(parts)
-
-    async def relay(store: Store, events: list[Event]) -> None:
-        for start in range(0, len(events), 3):
-            await until_taken(store, events[start : start + 3])
-
-    async def erasing_() -> None:
-        await asyncio.sleep(chosen.random() / 20)
-        await erase(stores[2])
-
-    await asyncio.gather(relay(stores[0], parts[::2]), relay(stores[1], parts[1::2]), erasing_())
-    assert await traces(database) == []
-    for number in range(12):
-        assert await stores[0].status("default", f"bob-{number}") is not None
-    for store in stores:
-        await store.close()
-
-
-async def until_taken(store: Store, events: list[Event]) -> None:
-    """As the relay does it."""
-    for _ in range(50):
-        try:
-            return await store.record(events)
-        except StoreUnavailable:
-            await asyncio.sleep(0.01)
-    raise AssertionError("the store never takes it")

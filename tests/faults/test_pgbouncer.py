@@ -50,7 +50,7 @@ async def relay_through(
         for service in (a, b):
             metrics = await service.metrics()
             assert metrics["relay_rejected"] == metrics["unstored"] == 0
-            assert metrics["relay_failures"] <= 6 * restarts
+            assert metrics["relay_failures"] <= 12 * restarts  # three processes, each some times in its backoff
             assert "unexpected" not in service.log.read_text()
             assert await service.stop() == 0
 

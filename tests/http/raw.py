@@ -48,6 +48,17 @@ def received(connection: socket.socket) -> Raw:
     return Raw(int(status.split(b" ")[1]), [(name.decode().lower(), value) for name, _, value in pairs], body)
 
 
+def received_until_closed(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes or resets, which may be nothing."""
+    data = b""
+    try:
+        while chunk := connection.recv(65536):
+            data += chunk
+    except ConnectionError:
+        pass
+    return data
+
+
 def ask(
     port: int, method: str, target: bytes | str, headers: list[tuple[str, str]] | None = None, body: bytes = b""
 ) -> Raw:

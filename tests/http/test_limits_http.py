@@ -1,8 +1,7 @@
-"""What a client may cost: sizes, time and numbers, on raw connections. Nothing answered is lost over it."""
+"""What a client may cost: sizes and numbers, on raw connections, and requests that are not quite HTTP."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from raw import Raw, ask, connected, received
+from raw import Raw, ask, connected, received, received_until_closed
 from serving import API_KEY, Service, serving
 
 PROBLEM = b"application/problem+json"
@@ -25,11 +24,7 @@ _ids = (f"limits-{number}" for number in itertools.count())
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    limited = serving(
-        tmp_path_factory.mktemp("limits") / "data", MAX_BODY_BYTES=str(LARGEST),
-        HEADER_TIMEOUT_S="2", BODY_TIMEOUT_S="3", IDLE_TIMEOUT_S="2", WRITE_TIMEOUT_S="2",
-    )  # fmt: skip
-    with limited as service:
+    with serving(tmp_path_factory.mktemp("limits") / "data", MAX_BODY_BYTES=str(LARGEST)) as service:
         yield service
 
 
@@ -58,22 +53,6 @@ def check_refusal(answer: Raw, status: int) -> None:
     assert answer.one("date")
     for name, value in PROMISED.items():
         assert answer.one(name) == value
-
-
-def seconds_until_closed(connection: socket.socket) -> float:
-    started = time.monotonic()
-    received_or_none(connection)
-    return time.monotonic() - started
-
-
-def received_or_none(connection: socket.socket) -> bytes:
-    data = b""
-    try:
-        while chunk := connection.recv(65536):
-            data += chunk
-    except ConnectionError:
-        pass
-    return data
 
 
 # Sizes.
@@ -199,7 +178,7 @@ def test_a_lying_length(service: Service) -> None:
     with connected(service.port) as short:
         short.sendall(head + b"Content-Length: %d\r\n\r\n" % (len(body) + 10) + body)
         short.shutdown(socket.SHUT_WR)
-        assert received_or_none(short) == b""
+        assert received_until_closed(short) == b""
     cut = exchange(service.port, head + b"Content-Length: %d\r\n\r\n" % (len(body) - 1) + body)
     assert cut.status == 422
     assert service.message(message_id) is None
@@ -209,84 +188,6 @@ def test_compressed_bodies_are_refused(service: Service) -> None:
     for encoding in (b"gzip", b"deflate", b"br", b"gzip, gzip", b"GZIP", b"x"):
         head = HEAD + b"Connection: close\r\nContent-Encoding: " + encoding + b"\r\n"
         assert exchange(service.port, head + b"Content-Length: 4\r\n\r\n\x1f\x8b\x08\x00").status == 415
-
-
-# Time.
-
-
-def test_headers_that_drip_and_connections_that_are_silent(service: Service) -> None:
-    with connected(service.port) as silent, connected(service.port) as dripping:
-        started = time.monotonic()
-        dripping.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
-        dripping.settimeout(0.2)
-        data = b""
-        while not data and time.monotonic() < started + 20:
-            dripping.sendall(b"X: y\r\n")
-            try:
-                data = dripping.recv(65536)
-            except TimeoutError:
-                continue
-        assert data.startswith(b"HTTP/1.1 408 ")
-        assert time.monotonic() - started > 1.9
-        assert received_or_none(silent) == b"", "no answer to who asked nothing"
-    with connected(service.port) as kept:
-        # The time of a request that comes later on the same connection starts with its first byte.
-        for _ in range(3):
-            kept.sendall(b"GET /healthz HTTP/1.1\r\n")
-            time.sleep(1.2)
-            kept.sendall(b"Host: x\r\n\r\n")
-            answer = b""
-            while not answer.endswith(b"ok\n"):
-                answer += kept.recv(1)
-            assert answer.startswith(b"HTTP/1.1 200 ")
-        kept.sendall(b"GET /hea")
-        assert received_or_none(kept).startswith(b"HTTP/1.1 408 ")
-
-
-def test_a_body_that_drips(service: Service) -> None:
-    with connected(service.port) as connection:
-        connection.sendall(HEAD + b"Content-Length: 60000\r\n\r\n{")
-        connection.settimeout(0.2)
-        started = time.monotonic()
-        data = b""
-        while not data and time.monotonic() < started + 20:
-            connection.sendall(b" ")
-            try:
-                data = connection.recv(65536)
-            except TimeoutError:
-                continue
-        assert data.startswith(b"HTTP/1.1 408 ")
-        assert time.monotonic() - started > 2.9
-    assert '"level":"error"' not in service.output()
-
-
-def test_an_idle_connection_and_stray_bytes_on_one(service: Service) -> None:
-    for stray in (b"", b"\r\n"):
-        with connected(service.port) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-            connection.sendall(stray)
-            assert 1.5 < seconds_until_closed(connection) < 15
-
-
-def test_who_does_not_read_the_answers(service: Service) -> None:
-    before = service.metric("tracker_limited_total")
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-    with connection:
-        connection.connect(("127.0.0.1", service.port))
-        connection.settimeout(0.5)
-        ask_for_much = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 4
-        deadline = time.monotonic() + 20
-        try:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(TimeoutError):
-                    connection.sendall(ask_for_much)
-        except ConnectionError:
-            pass
-        assert time.monotonic() < deadline
-    assert service.metric("tracker_limited_total") > before
 
 
 # Numbers.

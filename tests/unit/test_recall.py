@@ -1,93 +1,27 @@
-"""What a node remembers of recipients: over restarts, damage, a store that is away, and processes that share it."""
+"""What a node remembers of recipients: over restarts, a store that is away, and processes that share it."""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import apsw
 import pytest
+from recalls import DIGESTS, NOON, Source, complained, following
 from spools import run, until
 
-from tracker.core.errors import StoreUnavailable
-from tracker.core.tombstones import Digests
-from tracker.recall import Recall
-from tracker.recall.file import Progress, RecipientsFile, look_up
+from tracker.recall.file import Progress, look_up
 from tracker.stores import OnList
 from tracker.stores.store import Position, RecipientChanges, What
 
 DAY_US = 86_400_000_000
-NOON = 1_795_435_200_000_000
-DIGESTS = Digests([b"one key", b"the newest key"])
-
-
-class Source:
-    """A store with people who complained."""
-
-    def __init__(self, *recipients: str) -> None:
-        self.now = NOON
-        self.rows = dict.fromkeys(recipients, NOON - 1)
-        self.erased: dict[str, int] = {}
-        self.asked: list[Position] = []
-        self.is_away = False
-
-    async def recipient_changes(self, after: Position, what: What, *, limit: int) -> RecipientChanges:
-        if self.is_away:
-            raise StoreUnavailable("away")
-        if what is What.ERASURES:
-            stones: list[tuple[Position, tuple[int | str | None, ...]]] = sorted(
-                (Position(at, "", digest.hex()), (at, None))
-                for recipient, at in self.erased.items()
-                for digest in DIGESTS.of_person("default", recipient)
-            )
-            return RecipientChanges(self.now, [stone for stone in stones if stone[0] > after][:limit])
-        if what is What.LIST_STANDINGS:
-            return RecipientChanges(self.now, [])
-        self.asked.append(after)
-        found = sorted(Position(at, "default", recipient) for recipient, at in self.rows.items())
-        page = [position for position in found if position > after][:limit]
-        return RecipientChanges(self.now, [(position, (None, None, NOON, *[None] * 3)) for position in page])
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "recipients.db"
-
-
-@asynccontextmanager
-async def following(source: Source, path: Path, *, name: str = "a") -> AsyncIterator[Recall]:
-    recall = Recall(source, path, DIGESTS, source_name=name, poll_s=0.02, page_rows=2)
-    task = asyncio.create_task(recall.run())
-    try:
-        yield recall
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await until(lambda: free(path))
-
-
-def free(path: Path) -> bool:
-    """Whether no process has the task."""
-    file = RecipientsFile(path, "", DIGESTS)
-    try:
-        return file._locked()
-    finally:
-        file.release()
-
-
-async def complained(recall: Recall, *recipients: str) -> None:
-    """Wait until exactly these of some are remembered."""
-    async with asyncio.timeout(20):
-        while True:
-            known = await recall.known("default", "news", ["r-0", "r-1", "r-2", "r-3", "r-4", "new", "no \0 key"])
-            assert all(one.standing is not None and one.standing.has_complained for one in known.values())
-            if set(known) == set(recipients):
-                return
-            await asyncio.sleep(0.01)
 
 
 def test_it_is_filled_page_by_page_for_the_owner_only(path: Path) -> None:
@@ -177,78 +111,6 @@ def test_another_store_is_read_from_the_beginning_and_the_old_one_forgotten_then
             await complained(recall, "r-0", "r-1")
             other.is_away = False
             await complained(recall, "r-1", "r-2")
-
-    run(main())
-
-
-def test_a_damaged_file_is_made_anew(path: Path) -> None:
-    async def main() -> None:
-        source = Source("r-0", "r-1", "r-2")
-        assert await Recall(source, path, DIGESTS, source_name="a").known("default", "news", ["r-0"]) == {}
-        async with following(source, path) as recall:
-            await complained(recall, "r-0", "r-1", "r-2")
-
-    path.write_bytes(b"no database at all " * 1000)
-    run(main())
-    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
-    run(main())
-
-
-def test_damage_that_only_a_look_up_meets_is_mended_by_whoever_follows(path: Path) -> None:
-    async def main() -> None:
-        source = Source("r-0", "r-1")
-        async with following(source, path) as recall:
-            await complained(recall, "r-0", "r-1")
-            db = apsw.Connection(str(path))
-            db.set_busy_timeout(5000)
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # or the log has what is damaged in the file
-            db.close()
-            with path.open("r+b") as file:
-                file.write(b"\xff" * 16)
-            reader = Recall(source, path, DIGESTS, source_name="a")
-            assert await reader.known("default", "news", ["r-0"]) == {}
-            await complained(reader, "r-0", "r-1")
-            assert not path.with_suffix(".damaged").exists()
-
-    run(main())
-
-
-@pytest.mark.parametrize("change", ["PRAGMA user_version = 99", "UPDATE progress SET progress = 'nonsense'"])
-def test_a_file_of_another_form_is_made_anew(path: Path, change: str) -> None:
-    async def main() -> None:
-        async with following(Source("r-0", "r-1"), path) as recall:
-            await complained(recall, "r-0", "r-1")
-        db = apsw.Connection(str(path))
-        db.execute(change)
-        db.close()
-        async with following(Source("r-2"), path) as recall:
-            await complained(recall, "r-2")
-
-    run(main())
-
-
-def test_a_file_that_was_removed_is_made_anew(path: Path) -> None:
-    async def main() -> None:
-        async with following(Source("r-0"), path) as recall:
-            await complained(recall, "r-0")
-            for file in path.parent.glob("recipients.db*"):
-                file.unlink()
-            assert set(await recall.known("default", "news", ["r-0"])) <= {"r-0"}
-            await until(path.exists)
-            await complained(recall, "r-0")
-
-    run(main())
-
-
-def test_without_a_usable_folder_nothing_is_known_and_nothing_fails(tmp_path: Path) -> None:
-    async def main() -> None:
-        recall = Recall(Source("r-0"), tmp_path / "absent" / "recipients.db", DIGESTS, source_name="a", poll_s=0.01)
-        task = asyncio.create_task(recall.run())
-        await asyncio.sleep(0.1)
-        assert not task.done()
-        assert await recall.known("default", "news", ["r-0"]) == {}
-        task.cancel()
-        await asyncio.wait([task])
 
     run(main())
 

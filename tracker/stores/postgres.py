@@ -135,7 +135,7 @@ class Postgres:
                 raise StoreUnavailable(f"the connection was lost: {error}") from error
             raise
         else:
-            await pool.release(db)
+            await pool.release(db, timeout=self._connect_timeout_s)
 
     async def _end(self, pool: asyncpg.Pool, db: Any, *, is_silent: bool) -> None:
         """Roll back and give ``db`` back to the pool, or end it where it does not listen."""
@@ -148,7 +148,7 @@ class Postgres:
         except Exception:  # whatever it was, this connection is of no more use
             with suppress(asyncpg.InterfaceError):  # the pool has taken it back already
                 db.terminate()
-        await pool.release(db)
+        await pool.release(db, timeout=self._connect_timeout_s)  # or it may wait for a cancellation for ever
 
     async def _opened(self) -> asyncpg.Pool:
         """The pool, connected now if need be; while another call is connecting, this one waits its time too."""

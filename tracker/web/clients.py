@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from starlette.types import Scope
 
 from tracker.core import addresses
 from tracker.core.networks import NetworkList
+
+MAX_CACHED_CHARS: Final = 256
+"""Of X-Forwarded-For: longer than through any proxies, it is read anew each time, and takes up no room."""
 
 
 class ClientAddresses:
@@ -25,7 +29,12 @@ class ClientAddresses:
         self._keep = keep
         self._key = key
         self._networks = networks
-        self.read = lru_cache(maxsize=8192)(self._read)
+        self._cached = lru_cache(maxsize=8192)(self._read)
+
+    def read(self, peer: str, forwarded_for: tuple[str, ...], day: int) -> tuple[str | None, bytes | None, str | None]:
+        """What is kept of a client on ``day``, counted from the Unix epoch."""
+        is_long = forwarded_for and sum(map(len, forwarded_for)) > MAX_CACHED_CHARS
+        return (self._read if is_long else self._cached)(peer, forwarded_for, day)
 
     def _read(self, peer: str, forwarded_for: tuple[str, ...], day: int) -> tuple[str | None, bytes | None, str | None]:
         client = addresses.client(peer, forwarded_for, self._trusted)

@@ -41,7 +41,7 @@ _IDLE, _HEAD, _BODY, _ANSWER, _LAST, _CLOSING = Phase
 class Connection(HttpToolsProtocol):
     """The server's protocol within the limits of `Connections`.
 
-    Of uvicorn's own it uses what tests/unit/test_web_limits.py lists: the callbacks of the parser, ``cycle``
+    Of uvicorn's own it uses what tests/unit/test_web_connections.py lists: the callbacks of the parser, ``cycle``
     (the newest request), ``pipeline`` (those that wait for their turn), ``flow``, ``send_400_response`` and
     ``_start_asgi_task``.
     """
@@ -57,6 +57,8 @@ class Connection(HttpToolsProtocol):
         self.limits: Connections = app_state[STATE]
         self.phase = _HEAD
         self.deadline = self.write_deadline = _NEVER
+        self._unread_bytes = 0
+        """Of what was written, when the time to read it began."""
         self.source: str | None = None
         self.url = b""
         self.headers = []
@@ -121,6 +123,8 @@ class Connection(HttpToolsProtocol):
         self.deadline = self.limits.now + self.limits.body_s
 
     def _refusal_of_head(self) -> Refusal | None:
+        if self.parser.should_upgrade() and self._announces_body():
+            return refusals.UPGRADE  # the parser would take the body for the next request
         if len(self.url) > self.limits.max_url_bytes or len(self.headers) > MAX_FIELDS:
             return self._oversize()
         # What came is more than the head where a body came along, or where requests are pipelined.
@@ -133,6 +137,12 @@ class Connection(HttpToolsProtocol):
                 if name == b"transfer-encoding" and value.lower() != b"chunked":
                     return refusals.MALFORMED  # compressed on the way, which nobody here would notice
         return None if len(self.pipeline) < MAX_PIPELINED else refusals.MANY
+
+    def _announces_body(self) -> bool:
+        headers = self.headers
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers
+        )
 
     def _oversize(self) -> Refusal | None:
         if len(self.url) > self.limits.max_url_bytes:
@@ -188,7 +198,11 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """From now on the client has to read."""
         super().pause_writing()
+        self._give_time_to_read()
+
+    def _give_time_to_read(self) -> None:
         self.write_deadline = self.limits.now + self.limits.write_s
+        self._unread_bytes = self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """It did."""
@@ -203,6 +217,10 @@ class Connection(HttpToolsProtocol):
         """Its time is over: say so to a client that may still listen, and close."""
         if self.flow.write_paused or self.phase is _CLOSING:
             if self.flow.write_paused:
+                if self.transport.get_write_buffer_size() <= self._unread_bytes - SEND_BUFFER_BYTES:
+                    self._give_time_to_read()  # the answer is large, or the line slow, but it does read
+                    self.deadline = max(self.deadline, self.write_deadline)
+                    return
                 metrics.LIMITED.labels("write_time").inc()
             self._reset()
         elif self.phase is _HEAD and self._head_bytes:

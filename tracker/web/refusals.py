@@ -47,6 +47,10 @@ def _refusal(kind: str, status: HTTPStatus, code: str, title: str, detail: str) 
 MALFORMED: Final = _refusal(
     "", HTTPStatus.BAD_REQUEST, "malformed", "The request is not HTTP", "It could not be understood."
 )
+UPGRADE: Final = _refusal(
+    "", HTTPStatus.BAD_REQUEST, "malformed", "The request asks for another protocol",
+    "That is not done, and its body not read: send it again without an Upgrade header.",
+)  # fmt: skip
 SLOW_HEAD: Final = _refusal(
     "head_time", HTTPStatus.REQUEST_TIMEOUT, "too_slow", "The request came too slowly", "Its headers took too long."
 )
