@@ -50,7 +50,7 @@ def turn_round(service: Service) -> None:
     turned = 0
     for path in (service.data / "spool").glob("*.db"):
         db = apsw.Connection(str(path))
-        ((last,),) = db.execute("SELECT max(seq) FROM event").fetchall()
+        last: Any = db.execute("SELECT max(seq) FROM event").get
         if last:
             rows: list[Any] = db.execute("SELECT * FROM event").fetchall()
             db.execute("DELETE FROM event").fetchall()
