@@ -29,7 +29,7 @@ async def keep_to(retention: Retention, directory: Callable[[], Directory]) -> N
         # Scattered, so that the processes of a group take turns more often than not.
         await asyncio.sleep(random.uniform(EVERY_S / 60, EVERY_S / 30))  # noqa: S311 - not for security
         try:
-            deleted = await sweep(retention, directory(), time.time_ns() // 1_000_000)
+            deleted = await sweep(retention, directory(), await clock_ms(retention))
         except (StoreUnavailable, TimeoutError):
             continue
         except Exception as error:
@@ -38,6 +38,11 @@ async def keep_to(retention: Retention, directory: Callable[[], Directory]) -> N
             if deleted:
                 logger.info("%d messages deleted, as their accounts want", deleted, extra={"action": "retention"})
         await asyncio.sleep(EVERY_S)
+
+
+async def clock_ms(retention: Retention) -> int:
+    """The earlier of two clocks, this node's and the database's: one that is ahead must not make fresh data old."""
+    return min(time.time_ns() // 1_000_000, await retention.clock_ms())
 
 
 async def sweep(retention: Retention, directory: Directory, now_ms: int) -> int:
@@ -53,5 +58,9 @@ async def sweep(retention: Retention, directory: Directory, now_ms: int) -> int:
             await asyncio.sleep(_REST_S)
             page = await retention.delete_page(account, days, now_ms, page.after)
             deleted += page.messages
+    agent = await retention.delete_agents_page()
+    while agent is not None:
+        await asyncio.sleep(_REST_S)
+        agent = await retention.delete_agents_page(agent)
     await retention.forget_counted(now_ms)
     return deleted

@@ -144,6 +144,15 @@ async def test_it_can_be_repeated(store: Store, database: Database) -> None:
     assert rows[0]["subject"] == store.digests.of_person("default", ANN)[-1].hex()
 
 
+async def test_it_is_logged_once_it_is_done_and_names_nobody(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    await store.record(life_of_ann())
+    await erase(store)
+    (line,) = [vars(record) for record in caplog.records if getattr(record, "action", "") == "audit"]
+    assert (line["account"], line["actor"], line["act"]) == ("default", "api:test", "recipient_erased")
+    assert "perlmutter" not in str(line)
+
+
 async def test_one_that_broke_off_is_finished_by_the_next(
     store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

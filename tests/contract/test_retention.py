@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from databases import Database
 from samples import AGENT, NOON, event, registered
 
 from tracker.core.accounts import Account, AccountSettings, Directory
-from tracker.core.model import Delivery, Event
-from tracker.retention import sweep
-from tracker.stores import Store
+from tracker.core.model import Consent, Delivery, Event, RecipientChange
+from tracker.retention import clock_ms, sweep
+from tracker.stores import Store, removing
 from tracker.stores import retention as retention_module
 from tracker.stores.batches import Batches
 from tracker.stores.outbox import Outbox
@@ -116,6 +118,31 @@ async def test_batches_keep_their_counts_also_of_messages_that_were_not_counted_
     await sweep(Retention(store.database), KEPT_30_DAYS, (NOON + 31 * DAY) // 1000)
     (after,) = (await Batches(store.database).counts("default", ["2026-11"])).values()
     assert after.counts == before.counts
+
+
+async def test_user_agents_go_whose_hits_were_withdrawn(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removing, "_PAGE_AGENTS", 2)
+    await store.record([*life("kept", NOON), *life("withdrawn", NOON, "lead-1")])
+    rare = [event("clicked", "withdrawn", at=NOON + at, user_agent=f"Rare/{at}.0") for at in range(5)]
+    await store.record(rare)
+    denied = RecipientChange("lead-1", Consent.DENIED, Consent.DENIED)
+    await store.record([event("consent_changed", "", at=NOON - 1, change=denied)])
+    await sweep(Retention(store.database), Directory([]), NOON // 1000)
+    rows = await database.execute("SELECT user_agent FROM tracker.user_agents")
+    assert [row["user_agent"] for row in rows] == [AGENT]
+
+
+@pytest.mark.parametrize(("ahead_s", "earlier"), [(3600, "the database's"), (-3600, "this node's")])
+async def test_of_two_clocks_the_earlier_one_says_what_is_old(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ahead_s: int, earlier: str
+) -> None:
+    retention = Retention(store.database)
+    now_ms = time.time_ns() // 1_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: (now_ms + ahead_s * 1000) * 1_000_000)
+    expected = now_ms if earlier == "the database's" else now_ms + ahead_s * 1000
+    assert abs(await clock_ms(retention) - expected) < 60_000
 
 
 async def test_ids_of_counted_hits_are_forgotten(store: Store, database: Database) -> None:

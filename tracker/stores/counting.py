@@ -35,7 +35,7 @@ def counting(before: Mapping[Key, Status], after: Iterable[Status]) -> Generator
 
 def _add_difference(counts: Counter[_Place], before: Status | None, after: Status) -> None:
     old, new = counted(before) if before else {}, counted(after)
-    old_batch, new_batch = _batch(before), _batch(after)
+    old_batch, new_batch = batch_of(before), batch_of(after)
     if old_batch == new_batch:
         changed = {key: new.get(key, 0) - old.get(key, 0) for key in old.keys() | new.keys()}
         _add(counts, after.account, new_batch, changed)
@@ -50,14 +50,15 @@ def _add(counts: Counter[_Place], account: str, batch: str | None, added: Mappin
             counts[account, batch, measure, key] += count
 
 
-def _batch(status: Status | None) -> str | None:
+def batch_of(status: Status | None) -> str | None:
+    """The batch that it counts for."""
     return status.registration.batch if status is not None and status.registration is not None else None
 
 
 def _bounded(counts: Counter[_Place]) -> Generator[Each, Sequence[Row], Counter[_Place]]:
     """``counts`` with those together that have no row of their own, and get none any more.
 
-    A row is never removed, so what was once counted together always is.
+    Only erasures remove rows, and leave the number of keys as it is: what was once counted together always is.
     """
     keyed = [place for place in counts if place[2] in OPEN_KEYED and place[3] != OTHER]
     known = {tuple(row[:4]) for row in (yield Each("batch_counts_at", sorted(keyed)))}

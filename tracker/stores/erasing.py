@@ -16,10 +16,12 @@ from tracker.core.batches import OPEN_KEYED, OTHER, counted, short_key
 from tracker.core.status import Status
 from tracker.core.tombstones import Digests
 
-from .counting import KEYS
-from .database import Database, Each, Once, Row
+from . import audit
+from .audit import Act
+from .counting import batch_of
+from .database import Database, Each, Once, Procedure, Row
 from .limits import is_key
-from .removing import locking, removing
+from .removing import FIRST_AGENT, locking, removing, removing_agents
 from .rows import Key, Person, status_in
 from .tombstones import marking
 
@@ -58,23 +60,26 @@ class Erasure:
         if not (is_key(account) and is_key(recipient)):
             return Erased([], 0)
         person = (account, recipient)
-        await self._database.write(_marking(person, self._digests, now, actor))
+        await audit.write(self._database, _marking(person, self._digests, now, actor))
         page, messages, events = _Page([], 0, is_last=False), list[str](), 0
         while not page.is_last:
             page = await self._database.write(_page(person, self._digests, now))
             messages += page.messages
             events += page.events
+        agent: int | None = FIRST_AGENT
+        while agent is not None:
+            agent = await self._database.write(removing_agents(agent))
         await self._database.scrub()
         return Erased(messages, events)
 
 
-def _marking(person: Person, digests: Digests, now: int, actor: str) -> Generator[Once | Each, Sequence[Row], None]:
+def _marking(person: Person, digests: Digests, now: int, actor: str) -> Procedure[tuple[None, Act]]:
     yield from locking()
     yield from marking({person: now}, digests.of_person, is_person=True)
     yield Once("remove_standing", person)
     yield Once("remove_list_standings", person)
     account, subject = person[0], digests.of_person(*person)[-1].hex()
-    yield Once("add_audit", (account, actor, "recipient_erased", subject, "{}"))
+    return None, Act(account, actor, "recipient_erased", subject)
 
 
 def _page(person: Person, digests: Digests, now: int) -> Generator[Once | Each, Sequence[Row], _Page]:
@@ -104,13 +109,14 @@ def _counting_together(person: Person, keys: Sequence[Key]) -> Generator[Once | 
     texts = {short_key(url): url for status in statuses for _, url in status.links}
     shares = _shares(statuses)
     named = [place for place in shares if any(one in unquote(texts.get(place[3], place[3])).casefold() for one in told)]
+    batches = {(status.account, batch) for status in statuses if (batch := batch_of(status)) is not None}
+    yield Each("remove_empty_batch_counts", sorted(batches))
     rows = yield Each("batch_counts_at", sorted(named))
     own = [tuple(row) for row in rows if row[4] <= shares[tuple(row[:4])]]
     yield Each("remove_batch_counts", sorted(row[:4] for row in own))
     counts: Counter[tuple[str, ...]] = Counter()
     for account, batch, measure, _, count in own:
         counts[account, batch, measure, OTHER] += count
-        counts[account, batch, KEYS, measure] -= 1
     yield Each("add_batch_counts", sorted((*place, count) for place, count in counts.items()))
 
 
@@ -118,7 +124,7 @@ def _shares(statuses: Iterable[Status]) -> Counter[tuple[str, ...]]:
     """What the messages count for, where the keys come from outside."""
     shares: Counter[tuple[str, ...]] = Counter()
     for status in statuses:
-        batch = status.registration.batch if status.registration else None
+        batch = batch_of(status)
         for (measure, key), count in counted(status).items():
             if batch is not None and measure in OPEN_KEYED and key != OTHER:
                 shares[status.account, batch, measure, key] += count

@@ -12,6 +12,11 @@ from .counting import counting
 from .database import Each, Once, Row
 from .rows import Key, status_in
 
+FIRST_AGENT: Final = -(2**63)
+"""What the first page of user agents begins after."""
+
+_PAGE_AGENTS: Final = 2000
+
 _QUERIES: Final = (
     "remove_verdicts_of_messages",
     "remove_reports_of_messages",
@@ -42,3 +47,14 @@ def removing(keys: Sequence[Key]) -> Generator[Once | Each, Sequence[Row], int]:
         yield Each(query, keys)
     yield Each("remove_unused_agents", sorted({(agent,) for agent, _ in found if agent is not None}))
     return sum(count for _, count in found)
+
+
+def removing_agents(after: int) -> Generator[Once | Each, Sequence[Row], int | None]:
+    """Removes those of a page of user agents that no event has any more, since a withdrawal took the last of them.
+
+    The page begins after the digest ``after``. Returns what to go on after; None: that was the last page.
+    """
+    yield from locking()
+    digests = yield Once("agents_after", (after, _PAGE_AGENTS))
+    yield Each("remove_unused_agents", [(row[0],) for row in digests])
+    return digests[-1][0] if len(digests) == _PAGE_AGENTS else None

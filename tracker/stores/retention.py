@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from typing import Final, NamedTuple
 
 from .database import Database, Each, Once, Row
-from .removing import locking, removing
+from .removing import FIRST_AGENT, locking, removing, removing_agents
 
 PAGE_EVENTS: Final = 2000
 """As many old events are looked at in one transaction."""
@@ -38,6 +38,15 @@ class Retention:
     async def delete_page(self, account: str, days: int, now_ms: int, after: bytes = _NO_ID) -> Page:
         """Delete those messages of the page whose last event is over ``days`` days old at ``now_ms``."""
         return await self._database.write(_deleting(account, _id_at(now_ms - days * _DAY_MS), after))
+
+    async def clock_ms(self) -> int:
+        """What time it is for the database, in milliseconds."""
+        ((now,),) = await self._database.read(Once("clock"))
+        return int(now // 1000)
+
+    async def delete_agents_page(self, after: int = FIRST_AGENT) -> int | None:
+        """Delete those of a page of user agents that nothing has any more; returns what to go on after, if anything."""
+        return await self._database.write(removing_agents(after))
 
     async def forget_counted(self, now_ms: int) -> None:
         """Forget the ids of hits that were counted without being kept, once they can't come again."""

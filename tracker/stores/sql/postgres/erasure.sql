@@ -59,6 +59,12 @@ DELETE FROM tracker.standings WHERE account = $1 AND recipient = $2
 -- name: remove_list_standings
 DELETE FROM tracker.recipients WHERE account = $1 AND recipient = $2
 
+-- name: remove_empty_batch_counts
+-- Of what was withdrawn: nobody knows any more whom these keys name.
+DELETE FROM tracker.batch_counts AS c
+USING unnest($1::text[], $2::text[]) AS k (account, batch)
+WHERE c.account = k.account AND c.batch = k.batch AND c.key <> '' AND c.count = 0
+
 -- name: remove_batch_counts
 DELETE FROM tracker.batch_counts AS c
 USING unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (account, batch, measure, key)

@@ -59,6 +59,9 @@ DELETE FROM tracker.user_agents AS a
 USING unnest($1::bigint[]) AS k (digest)
 WHERE a.digest = k.digest AND NOT EXISTS (SELECT 1 FROM tracker.events AS e WHERE e.user_agent = a.digest)
 
+-- name: agents_after
+SELECT digest FROM tracker.user_agents WHERE digest > $1 ORDER BY digest LIMIT $2
+
 -- name: lock_endpoints
 -- Whoever makes deliveries of changes meanwhile has made them when this returns.
 SELECT e.id

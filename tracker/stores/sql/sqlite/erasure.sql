@@ -52,5 +52,9 @@ DELETE FROM standings WHERE account = ? AND recipient = ?
 -- name: remove_list_standings
 DELETE FROM recipients WHERE account = ? AND recipient = ?
 
+-- name: remove_empty_batch_counts
+-- Of what was withdrawn: nobody knows any more whom these keys name.
+DELETE FROM batch_counts WHERE account = ? AND batch = ? AND key <> '' AND count = 0
+
 -- name: remove_batch_counts
 DELETE FROM batch_counts WHERE account = ? AND batch = ? AND measure = ? AND key = ?

@@ -38,6 +38,9 @@ SELECT user_agent, count(*) FROM events WHERE account = ? AND message_id = ? GRO
 -- name: remove_unused_agents
 DELETE FROM user_agents WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM events WHERE user_agent = ?1)
 
+-- name: agents_after
+SELECT digest FROM user_agents WHERE digest > ? ORDER BY digest LIMIT ?
+
 -- name: lock_endpoints
 -- The transaction holds the whole database already.
 SELECT ?
