@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from tracker.core.accounts import Account, Directory
 from tracker.core.errors import StoreUnavailable
 from tracker.core.tokens import TokenCodec
-from tracker.web.api import build
+from tracker.web.api.api import build
 from tracker.web.console import Console
 from tracker.web.console.rendering import HEADERS, Renderer
 

@@ -497,7 +497,7 @@ async def test_a_change_that_is_no_longer_kept_is_given_up(world: World, tmp_pat
 
 
 def test_the_largest_payload_is_small_enough() -> None:
-    """By the limits of the API: see `tracker.web.requests`."""
+    """By the limits of the API: see `tracker.web.api.requests`."""
     text = "\U0001f600" * 320
     change = Change(
         2**63 - 1, "m" * 128, text, text, "unsubscribed", "unsubscribed", "Unsubscribed", "Unsubscribed", text, True,

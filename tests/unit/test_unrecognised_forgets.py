@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker.web.unrecognised import UnrecognisedReports
+from tracker.web.api.unrecognised import UnrecognisedReports
 
 PLAIN = b"Subject: odd\r\n\r\nThe mail to <Ann@Example.net> came back.\r\n"
 ENCODED = (

@@ -19,9 +19,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import Server, ServerState
 
 from tracker.config import read
-from tracker.web import connections, lifecycle
-from tracker.web.connections import LOOPBACK, RESERVED_FILES, STATE, Connections, Phase
-from tracker.web.protocol import MAX_FIELDS, Connection
+from tracker.web.server import connections, lifecycle
+from tracker.web.server.connections import LOOPBACK, RESERVED_FILES, STATE, Connections, Phase
+from tracker.web.server.protocol import MAX_FIELDS, Connection
 
 
 def limits(open_files: int = 1024, exempt: Any = (), **settings: str) -> Connections:
@@ -219,6 +219,7 @@ async def test_nobodys_time_runs_out_while_it_is_we_who_do_not_read() -> None:
         await settle(all_, 1)
         (connection,) = all_._open
         await until(lambda: connection.phase is Phase.BODY)
+        assert isinstance(connection, Connection)
         connection.flow.pause_reading()
         for _ in range(100):
             all_.sweep(1)
@@ -243,7 +244,7 @@ async def test_nobodys_time_runs_out_while_the_process_is_stopped() -> None:
 
 
 def test_what_is_used_of_the_server_is_still_there() -> None:
-    """If this fails after an update of uvicorn, read its httptools_impl.py, then mend web/protocol.py."""
+    """If this fails after an update of uvicorn, read its httptools_impl.py, then mend web/server/protocol.py."""
     overridden = {
         "connection_made": ["transport"], "connection_lost": ["exc"], "data_received": ["data"],
         "on_headers_complete": [], "on_body": ["body"], "on_message_complete": [], "on_response_complete": [],

@@ -16,7 +16,7 @@ from tracker.core.figures import BatchReport, Hits, Metric, Rate
 from tracker.core.status import Counts
 from tracker.stores.accounts import Accounts
 from tracker.stores.batches import Batches
-from tracker.web.batches import chosen_batches, reports_on
+from tracker.web.api.batches import chosen_batches, reports_on
 
 from .accounts import Commands, add_account_option
 from .opening import opened_store

@@ -89,7 +89,7 @@ def _run_server(parsed: argparse.Namespace, data_dir: Path) -> int:
         "port": parsed.port,
         "workers": parsed.workers,
         "loop": "uvloop",
-        "http": "tracker.web.protocol:Connection",
+        "http": "tracker.web.server.protocol:Connection",
         "ws": "none",
         "lifespan": "on",
         "log_config": None,

@@ -45,28 +45,34 @@ from tracker.stores.postgres import Postgres
 from tracker.stores.retention import Retention
 from tracker.stores.revocations import StoredRevocations
 from tracker.stores.sqlite import Sqlite
+from tracker.web.api import api
+from tracker.web.api.audit import AuditApi
+from tracker.web.api.batches import BatchesApi
+from tracker.web.api.callers import Callers
+from tracker.web.api.erasing import ErasureApi
+from tracker.web.api.recipients import Recipients
+from tracker.web.api.records import Records
+from tracker.web.api.registry import Registry
+from tracker.web.api.reports import Finder, Reports
+from tracker.web.api.revocations import RevocationsApi
+from tracker.web.api.rewriting import Rewriters, Rewriting
+from tracker.web.api.settings import AccountSettingsApi
+from tracker.web.api.unrecognised import UnrecognisedReports
+from tracker.web.server.connections import LOOPBACK, STATE, Connections
+from tracker.web.server.lifecycle import (
+    allow_open_files,
+    closing,
+    drain_on_sigterm,
+    spare_the_collector,
+    stop_without_parent,
+)
 
-from . import api
-from .audit import AuditApi
-from .batches import BatchesApi
-from .callers import Callers
 from .clients import ClientAddresses
-from .connections import LOOPBACK, STATE, Connections
 from .console import Console
 from .edge import Edge
-from .erasing import ErasureApi
-from .lifecycle import allow_open_files, closing, drain_on_sigterm, spare_the_collector, stop_without_parent
 from .limits import CallLimit, InvalidTraffic
 from .operations import Operations
 from .pages import Pages
-from .recipients import Recipients
-from .records import Records
-from .registry import Registry
-from .reports import Finder, Reports
-from .revocations import RevocationsApi
-from .rewriting import Rewriters, Rewriting
-from .settings import AccountSettingsApi
-from .unrecognised import UnrecognisedReports
 
 LAST_RELAY_S: Final = 3.0
 """How long a stopping process still moves events to the store; what remains waits in the spool."""

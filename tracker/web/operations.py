@@ -15,9 +15,9 @@ from starlette.routing import Route
 from tracker import metrics
 from tracker.core.errors import SpoolUnavailable
 from tracker.spool import Spool
+from tracker.web.openapi.document import document
 
-from .answering import UNCACHED, json_response
-from .openapi import document
+from .responses import UNCACHED, json_response
 
 NOT_READY_SPOOL_SHARE: Final = 0.8
 """A spool this full makes the service not ready, long before it has to refuse an event."""

@@ -25,12 +25,32 @@ from tracker.core.errors import (
 )
 from tracker.revocations import DiskUnavailable
 
-from .answering import UNCACHED
-from .answers import FieldError, Problem
+from .responses import UNCACHED
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = "5"
 _MOST_IN_DETAIL: Final = 3
+
+
+class FieldError(msgspec.Struct):
+    """What is wrong with one place of a request."""
+
+    path: str
+    message: str
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+    found: dict[str, str] | None = None
+    """What a report says that was not recognised."""
+    kept_as: str | None = None
+    """The file, in ``unrecognised/`` of the data dir, that keeps it."""
 
 
 class NotAuthorized(TrackerError):

@@ -14,7 +14,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tracker.web.answering import UNCACHED
+from tracker.web.responses import UNCACHED
 
 from . import words
 from .requests import HOME, Visit

@@ -19,8 +19,8 @@ from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES, NAMES, Finding, co
 from tracker.core.figures import BatchReport, Metric, Rate
 from tracker.stores import Store
 from tracker.stores.batches import Batches
-from tracker.web.batches import BatchesApi, chosen_batches, reports_on
-from tracker.web.callers import Callers
+from tracker.web.api.batches import BatchesApi, chosen_batches, reports_on
+from tracker.web.api.callers import Callers
 from tracker.web.problems import NotAllowed
 
 from . import words

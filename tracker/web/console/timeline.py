@@ -14,8 +14,8 @@ from starlette.responses import Response
 from tracker.core.model import Actor, Event, EventType, Facts, RecipientChange, Registration, Verdict
 from tracker.core.status import Status
 from tracker.stores import Store
+from tracker.web.api.requests import event_cursor
 from tracker.web.problems import NotFound
-from tracker.web.requests import event_cursor
 
 from . import words
 from .rendering import Renderer, path

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from tracker.core.model import Actor, EventType
 from tracker.core.status import Stage
-from tracker.web.answering import moment
+from tracker.web.responses import moment
 
 ACTORS: Final = {Actor.HUMAN: "Person", Actor.PROXY: "Image proxy", Actor.MACHINE: "Machine"}
 

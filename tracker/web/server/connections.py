@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from tracker import metrics
 from tracker.config import Settings
@@ -22,9 +22,6 @@ from tracker.core.addresses import Keep, Network
 
 from . import refusals
 from .refusals import Refusal
-
-if TYPE_CHECKING:
-    from .protocol import Connection
 
 STATE: Final = "connections"
 """Where the protocol finds `Connections` in the state that the application's lifespan hands to the server."""
@@ -52,6 +49,25 @@ class Phase(enum.IntEnum):
     """For the answers to earlier requests, before it is closed."""
     CLOSING = 5
     """For the client to take what was written, or to go."""
+
+
+class Connection(Protocol):
+    """What is asked of each of them."""
+
+    transport: asyncio.Transport
+    phase: Phase
+    deadline: float
+    """By `Connections.now`, as all times here."""
+    write_deadline: float
+    """Until when the client has to read what was written."""
+    source: str | None
+    """Whom it counts for, if it is counted."""
+
+    def expire(self) -> None:
+        """Its time is over."""
+
+    def close_within(self, seconds: float) -> None:
+        """Nothing more is expected of it."""
 
 
 class Connections:

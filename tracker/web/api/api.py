@@ -13,8 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tracker.core.errors import TrackerError
-
-from .problems import answer_error, answer_http_error
+from tracker.web.problems import answer_error, answer_http_error
 
 
 class Part(Protocol):

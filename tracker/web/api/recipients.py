@@ -22,9 +22,10 @@ from tracker.revocations import Revocations
 from tracker.spool import Spool
 from tracker.stores import Store
 from tracker.stores.audit import Act
+from tracker.web import bodies
+from tracker.web.responses import json_response
 
-from . import bodies
-from .answering import json_response, recipient_answer
+from .answering import recipient_answer
 from .answers import AcceptedAnswer
 from .callers import Callers
 from .reported import RecipientQuery, RecipientUpdate

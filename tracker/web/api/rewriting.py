@@ -27,12 +27,13 @@ from tracker.core.revocations import Revoked
 from tracker.core.rewrite import Rewriter, Rewritten, Template
 from tracker.core.tokens import Message, TokenCodec
 from tracker.spool import Spool
+from tracker.web import bodies
+from tracker.web.problems import problem
+from tracker.web.responses import json_response
 
-from . import bodies
-from .answering import json_response, rewrite_answer
+from .answering import rewrite_answer
 from .answers import BatchErrorAnswer
 from .callers import Callers
-from .problems import problem
 from .registry import Known, Registry
 from .requests import Addressee, BatchRequest, Content, RewriteRequest, decode
 

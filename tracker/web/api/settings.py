@@ -14,9 +14,9 @@ from starlette.routing import Route
 from tracker.core.accounts import Scope, settings_from
 from tracker.directory import DirectoryWatch
 from tracker.stores.accounts import Accounts
+from tracker.web import bodies
+from tracker.web.responses import json_response
 
-from . import bodies
-from .answering import json_response
 from .callers import Callers
 from .requests import decode
 

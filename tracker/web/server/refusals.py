@@ -11,9 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from .answers import Problem
-from .pages import PUBLIC_HEADERS
-from .problems import MEDIA_TYPE, RETRY_AFTER_S
+from tracker.web.pages import PUBLIC_HEADERS
+from tracker.web.problems import MEDIA_TYPE, RETRY_AFTER_S, Problem
 
 
 class Refusal(NamedTuple):

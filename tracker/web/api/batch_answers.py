@@ -11,8 +11,8 @@ import msgspec
 
 from tracker.core.comparison import Comparison, Difference
 from tracker.core.figures import BatchReport, Devices, FailureCount, Hits, LinkCounts, OpenedBy, Rate
+from tracker.web.responses import moment
 
-from .answering import moment
 from .answers import MessageAnswer
 
 

@@ -15,9 +15,10 @@ from starlette.routing import Route
 from tracker.core.accounts import Scope
 from tracker.core.revocations import LINKS, MAX_REASON_CHARS, Revocation
 from tracker.revocations import Revocations
+from tracker.web import bodies
+from tracker.web.responses import json_response, moment
 
-from . import bodies, requests
-from .answering import json_response, moment
+from . import requests
 from .answers import RevocationAnswer, RevocationsAnswer
 from .callers import Callers
 

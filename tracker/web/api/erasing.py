@@ -16,9 +16,9 @@ from tracker.core.accounts import Scope
 from tracker.core.errors import InvalidRequest
 from tracker.stores.erasing import Erasure
 from tracker.stores.limits import is_key
+from tracker.web import bodies
+from tracker.web.responses import json_response, moment
 
-from . import bodies
-from .answering import json_response, moment
 from .answers import ErasureAnswer
 from .callers import Callers
 from .encoded import EncodedRoute

@@ -25,12 +25,12 @@ from tracker.reporters import Clues, Fetch, HookRequest, Reported, mail
 from tracker.reporters.providers import PROVIDERS
 from tracker.spool import Spool
 from tracker.stores import Store
+from tracker.web import bodies
+from tracker.web.problems import NotFound, Unrecognised
+from tracker.web.responses import json_response
 
-from . import bodies
-from .answering import json_response
 from .answers import AcceptedAnswer, RecordedEvent, ReportAnswer
 from .callers import Callers
-from .problems import NotFound, Unrecognised
 from .reported import decode_events
 from .unrecognised import UnrecognisedReports
 

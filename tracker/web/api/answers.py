@@ -12,6 +12,7 @@ import msgspec
 from tracker.core.model import Actor, Consent, MessageClass, Suppression
 from tracker.core.rewrite import Link
 from tracker.core.status import Counts
+from tracker.web.problems import Problem
 
 
 class TrackAnswer(msgspec.Struct):
@@ -265,27 +266,6 @@ class AuditAnswer(msgspec.Struct):
     acts: list[ActAnswer]
     next: str
     more: bool
-
-
-class FieldError(msgspec.Struct):
-    """What is wrong with one place of a request."""
-
-    path: str
-    message: str
-
-
-class Problem(msgspec.Struct, omit_defaults=True):
-    """Problem details (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[FieldError] | None = None
-    found: dict[str, str] | None = None
-    """What a report says that was not recognised."""
-    kept_as: str | None = None
-    """The file, in ``unrecognised/`` of the data dir, that keeps it."""
 
 
 class BatchErrorAnswer(msgspec.Struct):

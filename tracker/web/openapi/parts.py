@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .answers import Problem
-from .problems import MEDIA_TYPE
+from tracker.web.problems import MEDIA_TYPE, Problem
 
 REF: Final = "#/components/schemas/{name}"
 _ALWAYS: Final = {

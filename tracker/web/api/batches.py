@@ -23,8 +23,10 @@ from tracker.core.report import report
 from tracker.core.status import Counts, Status
 from tracker.stores.batches import Batches
 from tracker.stores.limits import MAX_TIME, is_key
+from tracker.web.problems import NotFound
+from tracker.web.responses import json_response, moment
 
-from .answering import json_response, message_answer, moment
+from .answering import message_answer
 from .answers import MessageAnswer
 from .batch_answers import (
     BatchesAnswer,
@@ -36,7 +38,6 @@ from .batch_answers import (
 from .callers import Callers
 from .csv_export import Cell, csv_response
 from .encoded import EncodedRoute
-from .problems import NotFound
 from .requests import number
 
 PER_PAGE: Final = 100

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from tracker.core.accounts import Directory, Scope
-
-from . import bodies
-from .limits import CallLimit, InvalidTraffic
-from .problems import NotAllowed, NotAuthorized, TooManyRequests
+from tracker.web import bodies
+from tracker.web.limits import CallLimit, InvalidTraffic
+from tracker.web.problems import NotAllowed, NotAuthorized, TooManyRequests
 
 
 class Callers:

@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from tracker.core.accounts import Scope
 from tracker.stores.audit import MAX_PAGE, Audit
+from tracker.web.responses import json_response, moment
 
-from .answering import json_response, moment
 from .answers import ActAnswer, AuditAnswer
 from .callers import Callers
 from .requests import number

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tracker.stores.audit import MAX_PAGE
+from tracker.web.api.answers import AuditAnswer, ErasureAnswer, RevocationAnswer, RevocationsAnswer
+from tracker.web.api.revocations import RevocationRequest
 
-from .answers import AuditAnswer, ErasureAnswer, RevocationAnswer, RevocationsAnswer
-from .openapi_parts import body, call, content
-from .revocations import RevocationRequest
+from .parts import body, call, content
 
 SHAPES: Final = (RevocationRequest, RevocationAnswer, RevocationsAnswer, AuditAnswer, ErasureAnswer)
 

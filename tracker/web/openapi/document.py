@@ -14,23 +14,23 @@ from tracker import __version__
 from tracker.core.accounts import AccountSettings
 from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES
 from tracker.reporters.providers import PROVIDERS
-
-from . import openapi_admin
-from .answers import (
+from tracker.web.api.answers import (
     AcceptedAnswer,
     BatchErrorAnswer,
     ChangesAnswer,
     EventsAnswer,
     MessageAnswer,
-    Problem,
     RecipientAnswer,
     ReportAnswer,
     RewriteAnswer,
 )
-from .batch_answers import BatchAnswer, BatchesAnswer, BatchMessagesAnswer, ComparisonAnswer
-from .openapi_parts import REF, accepted, body, call, content, public
-from .reported import EventsRequest, RecipientQuery, RecipientUpdate
-from .requests import BatchRequest, RewriteRequest
+from tracker.web.api.batch_answers import BatchAnswer, BatchesAnswer, BatchMessagesAnswer, ComparisonAnswer
+from tracker.web.api.reported import EventsRequest, RecipientQuery, RecipientUpdate
+from tracker.web.api.requests import BatchRequest, RewriteRequest
+from tracker.web.problems import Problem
+
+from . import administering
+from .parts import REF, accepted, body, call, content, public
 
 _SHAPES: Final = (
     RewriteRequest,
@@ -52,7 +52,7 @@ _SHAPES: Final = (
     BatchMessagesAnswer,
     ComparisonAnswer,
     Problem,
-    *openapi_admin.SHAPES,
+    *administering.SHAPES,
 )
 
 _MESSAGE_ID: Final = {"name": "message_id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -261,7 +261,7 @@ def document() -> dict[str, Any]:
             **_api_paths(),
             **_report_paths(),
             **_recipient_paths(),
-            **openapi_admin.paths(),
+            **administering.paths(),
             **_batch_paths(),
             **_open_paths(),
         },

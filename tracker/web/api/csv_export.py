@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from starlette.responses import StreamingResponse
 
-from .answering import UNCACHED
+from tracker.web.responses import UNCACHED
 
 MEDIA_TYPE: Final = "text/csv"
 

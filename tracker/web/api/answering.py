@@ -5,19 +5,18 @@ Owns how a value is written: times, ids, null. Must not decide anything that the
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
-from starlette.responses import Response
 
 from tracker.core.model import Event, Verdict
 from tracker.core.recipients import ListStanding, Standing
 from tracker.core.rewrite import Rewritten
 from tracker.core.status import Status
 from tracker.stores import Change
+from tracker.web.responses import moment
 
 from .answers import (
     ChangeAnswer,
@@ -34,23 +33,8 @@ from .answers import (
     StageChange,
     TrackAnswer,
 )
-from .pages import PUBLIC_HEADERS
-
-UNCACHED: Final = {name.decode(): value.decode() for name, value in PUBLIC_HEADERS}
-"""The headers of public answers, as Starlette wants them: errors and health are public too."""
 
 _T = TypeVar("_T")
-
-
-def json_response(answer: Any, status: int = 200) -> Response:
-    """``answer`` as JSON, which no cache may keep."""
-    return Response(msgspec.json.encode(answer), status, media_type="application/json", headers=UNCACHED)
-
-
-def moment(microseconds: int) -> str:
-    """A time as RFC 3339 in UTC, to the microsecond."""
-    time = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=microseconds)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def rewrite_answer(rewritten: Rewritten) -> RewriteAnswer:

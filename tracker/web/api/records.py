@@ -15,11 +15,12 @@ from starlette.routing import Route
 from tracker.core.accounts import Scope
 from tracker.core.status import Status
 from tracker.stores import Store
+from tracker.web.problems import NotFound
+from tracker.web.responses import json_response
 
-from .answering import change_answer, event_answer, json_response, message_answer
+from .answering import change_answer, event_answer, message_answer
 from .answers import ChangesAnswer, EventsAnswer
 from .callers import Callers
-from .problems import NotFound
 from .requests import event_cursor, number
 
 EVENTS_PER_PAGE: Final = 1000

@@ -1,0 +1,1 @@
+"""The API that mailers, mail servers and operators call."""
