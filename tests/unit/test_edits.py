@@ -20,6 +20,7 @@ def edit(start: int, end: int, literal: str = "") -> Edit:
         ([(2, 6, "a"), (4, 8, "b")], "01a6789"),
         ([(2, 4, "a"), (2, 4, "b")], "01a456789"),
         ([(2, 4, "a"), (4, 6, "b")], "01ab6789"),
+        ([(2, 4, "b"), (2, 2, "a")], "01ab456789"),
     ],
 )
 def test_edits_apply_in_order_and_the_first_of_two_that_overlap_holds(

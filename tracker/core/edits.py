@@ -80,9 +80,12 @@ class Plan:
 
 
 def in_order(edits: Iterable[Edit]) -> tuple[Edit, ...]:
-    """The edits by place, less those that reach into an earlier one; at one place in the order given."""
+    """The edits by place, less those that reach into an earlier one.
+
+    At one place first what is inserted, in the order given, then what takes the place of something.
+    """
     kept: list[Edit] = []
-    for edit in sorted(edits, key=lambda edit: edit.start):
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         if not kept or edit.start >= kept[-1].end:
             kept.append(edit)
     return tuple(kept)
