@@ -46,7 +46,7 @@ def measure(rounds: int, seconds: float) -> list[Measured]:
         folder = Path(name)
         tracker = stack.enter_context(tracking(folder))
         bare_url, nginx_url = stack.enter_context(bare()), stack.enter_context(nginx(folder / "nginx"))
-        opens, clicks = _paths(tracker, folder)
+        opens, clicks = written_paths(tracker, folder)
         tracker.drain(0)
 
         def run(kind: str, url: str, paths: Path) -> Load:
@@ -90,7 +90,7 @@ def measure_two(rounds: int, seconds: float) -> list[Measured]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         one = stack.enter_context(tracking(Path(name) / "one", cores="0"))
         two = stack.enter_context(tracking(Path(name) / "two", cores="0,2", workers=2))
-        paths = {id(each): _paths(each, each.store.parent)[0] for each in (one, two)}
+        paths = {id(each): written_paths(each, each.store.parent)[0] for each in (one, two)}
         for number in range(1, rounds + 1):
             rates = []
             for each in (one, two):
@@ -102,7 +102,7 @@ def measure_two(rounds: int, seconds: float) -> list[Measured]:
     return [Measured(B5, ratios)]
 
 
-def _paths(tracker: Tracker, folder: Path) -> tuple[Path, Path]:
+def written_paths(tracker: Tracker, folder: Path) -> tuple[Path, Path]:
     """Files of the paths of pixels and of links, each of a message of its own."""
     link = f'<a href="{DESTINATION.replace("&", "&amp;")}">x</a>'
     answers = register(tracker, f"<p>bench {link}</p>")

@@ -106,7 +106,7 @@ def tracking(folder: Path, *, workers: int = 1, cores: str = SERVER_CORE, **sett
         "TRACKER_DATA_DIR": str(folder / "data"),
         "TRACKER_BASE_URL": url,
         "TRACKER_API_KEY": KEY,
-        "TRACKER_LOG_LEVEL": "warning",
+        "TRACKER_LOG_LEVEL": "error",
         **settings,
     }
     command = [sys.executable, "-m", "tracker", "serve", "--port", str(port), "--workers", str(workers)]
