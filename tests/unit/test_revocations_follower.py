@@ -204,12 +204,46 @@ async def test_a_damaged_file_is_made_anew(
     await one.look()
     assert counted("revocations_damaged") == before + 1, "told of once"
     assert [record.action for record in caplog.records] == ["revocations_damaged"]  # type: ignore[attr-defined]
+    assert content(tmp_path) == whole
+    started = process(store, tmp_path)
+    await started.look()
+    assert stops(started)
+
+
+async def test_where_nobody_knows_better_the_store_does(store: PlannedStore, tmp_path: Path) -> None:
+    one = process(store, tmp_path)
+    await one.change("default", "message", "m-1", "key_1")
+    assert await one.refresh()
+    whole = content(tmp_path)
+    put(tmp_path, b"damaged")
     started = process(store, tmp_path)
     await started.look()
     assert not stops(started)
     assert await started.refresh()
     assert stops(started)
     assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["after_it_was_seen", "before_it_was_seen"])
+async def test_what_runs_forgets_nothing_when_somebody_begins_a_damaged_file_anew(
+    store: PlannedStore, tmp_path: Path, is_seen: bool
+) -> None:
+    store.fault = StoreUnavailable("away")
+    one, command = process(store, tmp_path), process(store, tmp_path)
+    await one.change("default", "message", "m-1", "key_1")
+    put(tmp_path, b"damaged")
+    if is_seen:
+        await one.look()
+    await command.change("default", "host", "b.example", "cli")
+    await one.look()
+    assert stops(one)
+    assert len(one.in_force("default")) == 2
+    store.fault = None
+    assert await one.refresh()
+    assert sorted(act.subject for act in store.acts.values()) == ["host b.example", "message m-1"]
+    started = process(store, tmp_path)
+    await started.look()
+    assert len(started.in_force("default")) == 2
 
 
 async def test_a_change_over_a_damaged_file_loses_nothing_that_is_known(store: PlannedStore, tmp_path: Path) -> None:

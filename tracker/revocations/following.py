@@ -84,7 +84,11 @@ class Revocations:
                 if stamp == self._stamp:
                     return
                 self._stamp = stamp  # what can't be read is told of once
-                await self._take(await asyncio.to_thread(self._file.read), stamp)
+                found = await asyncio.to_thread(self._file.read)
+                if _with(found, self._state).revocations == found.revocations:
+                    await self._take(found, stamp)
+                    return
+                # Somebody found it damaged, and began anew.
             except Exception as error:
                 self._version = None  # all that the store has is to be taken in anew
                 self._shared = None
@@ -94,6 +98,13 @@ class Revocations:
                     error if isinstance(error, ValueError) else type(error).__name__,
                     extra={"action": "revocations_damaged"},
                 )
+        await self._restore()
+
+    async def _restore(self) -> None:
+        """Put what this process knows back into the file, which has lost it."""
+        if self._state != NodeState():
+            with contextlib.suppress(DiskUnavailable):
+                await self._change_file(lambda state: _with(state, self._state))
 
     async def change(
         self, account: str, kind: str, value: str, actor: str, *, is_revoked: bool = True, reason: str = ""
@@ -214,6 +225,12 @@ class Revocations:
 
 def _sorted(entries: Entries) -> tuple[Revocation, ...]:
     return tuple(entries[key] for key in sorted(entries))
+
+
+def _with(state: NodeState, known: NodeState) -> NodeState:
+    """``state`` with all that ``known`` has besides: of two entries about the same, the later one."""
+    acts = {late.uid: late for late in (*state.acts, *known.acts)}
+    return NodeState(_sorted(pruned(merged(state.entries, known.entries), _now())), tuple(acts.values()))
 
 
 def _with_act(state: NodeState, act: Act) -> NodeState:
