@@ -37,14 +37,11 @@ async def keep_forgetting(store: Store, spool: Spool) -> None:
 
 async def forget(store: Store, spool: Spool) -> int:
     """Remove the rows of erased people from those that were set aside; returns how many."""
-    removed, after = 0, 0
+    removed, after = 0, b""
     while True:
-        rows, next_ = await spool.aside(after, _PAGE_ROWS)
-        gone = {event.id for event in await store.erased_of(list(rows.values()))}
-        numbers = [number for number, event in rows.items() if event.id in gone]
-        if numbers:
-            await spool.remove_aside(numbers)
-        removed += len(numbers)
+        events, next_ = await spool.aside(after, _PAGE_ROWS)
+        if gone := await store.erased_of(events):
+            removed += await spool.remove_aside([event.id for event in gone])
         if next_ is None:
             return removed
         after = next_

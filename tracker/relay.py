@@ -28,6 +28,8 @@ _REST_S: Final = 5.0
 """The longest rest after a batch."""
 _GLANCE_S: Final = 0.1
 _IDLE_S: Final = 5.0
+_WIPE_EVERY_S: Final = 30.0
+"""How often at most the spool is wiped at a moment when it is empty; when nothing comes, it is at once."""
 _STORE_S: Final = 60.0
 _BACKOFF_S: Final = (0.1, 30.0)
 _STATUS_EVERY_S: Final = 1.0
@@ -85,6 +87,7 @@ class Relay:
         self._fill = 0.0
         self._oldest_at: int | None = None
         self._looked_at = -_STATUS_EVERY_S
+        self._wiped_at = 0.0
 
     async def run(self) -> None:
         """Relay until cancelled. A batch that is cut off by that is simply relayed again later."""
@@ -132,8 +135,7 @@ class Relay:
             async with asyncio.timeout(_IDLE_S):
                 await self._spool.stored.wait()
         except TimeoutError:
-            with suppress(SpoolUnavailable):
-                await self._spool.wipe()
+            await self._wipe()
             # Then looks all the same: a wake-up that was missed must not stop everything.
 
     async def _batch(self) -> int | None:
@@ -163,7 +165,16 @@ class Relay:
             await self._record(rows)
             metrics.RELAYED.inc(await self._spool.ack(rows[-1][0]))
             self._oldest_at = rows[-1][1].recorded_at if self._spool.depth else None
+            if not self._spool.depth and time.monotonic() - self._wiped_at > _WIPE_EVERY_S:
+                await self._wipe()
         return len(rows)
+
+    async def _wipe(self) -> None:
+        was_empty = True  # where it can't be done, it can't at once either
+        with suppress(SpoolUnavailable):
+            was_empty = await self._spool.wipe()
+        if was_empty:
+            self._wiped_at = time.monotonic()
 
     async def _record(self, rows: _Rows) -> None:
         try:

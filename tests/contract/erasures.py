@@ -25,8 +25,12 @@ def known_by(database: Database, keys: Sequence[bytes] = KEYS) -> Store:
     return Store(database.store().database, Digests(keys))
 
 
+def nowhere(_: Sequence[str]) -> None:
+    """Nothing is kept beside the store."""
+
+
 async def erase(store: Store, recipient: str = ANN, *, account: str = "default", at: int = ERASED_AT) -> Erased:
-    return await Erasure(store.database, store.digests).erase(account, recipient, at, "api:test")
+    return await Erasure(store.database, store.digests, nowhere).erase(account, recipient, at, "api:test")
 
 
 def reset(recipient: str = ANN, *, at: int) -> Event:

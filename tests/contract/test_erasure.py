@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from erasures import (
     AGENT,
     ANN,
     COMMON,
+    ERASED_AT,
     IDS,
     KEYS,
     LATER,
@@ -27,7 +28,7 @@ from samples import NOON, event, registered
 
 from tracker.stores import Store, erasing, removing
 from tracker.stores.batches import Batches
-from tracker.stores.erasing import Erased
+from tracker.stores.erasing import Erased, Erasure
 from tracker.stores.outbox import Outbox
 
 pytestmark = pytest.mark.anyio
@@ -211,6 +212,42 @@ async def test_an_operators_reset_lets_the_person_back_in_and_nothing_of_before(
     await store.record([reset(at=LATER)])  # delivered once more
     assert await store.erased("default", [ANN]) == {ANN}
     assert await traces(database) == []
+
+
+@pytest.mark.parametrize("recipient", [ANN, "bob", None], ids=["hers", "anothers", "nobodys"])
+async def test_an_id_given_again_after_the_erasure_is_of_the_new_message(store: Store, recipient: str | None) -> None:
+    """Or an unsubscribe from it would be confirmed and kept nowhere."""
+    await store.record([registered("perl-1", ANN)])
+    await erase(store)
+    await store.record([reset(at=LATER)])
+    new = [registered("perl-1", recipient, at=LATER + 1), event("unsubscribed", "perl-1", at=LATER + 2, list="news")]
+    for batch in (new, [event("opened", "perl-1", at=LATER + 3)]):
+        await store.record(batch)
+    status = await store.status("default", "perl-1")
+    assert status is not None
+    assert status.unsubscribed_at == LATER + 2
+    if recipient is not None:
+        known = await store.recipient("default", recipient)
+        assert known is not None
+        assert [one.list for one in known[1] if one.is_unsubscribed] == ["news"]
+
+
+async def test_what_is_kept_beside_the_store_goes_before_the_store_forgets_what_it_was(store: Store) -> None:
+    """If it breaks off there, the next one knows the messages still."""
+    await store.record([registered("perl-1", ANN), registered("perl-2", ANN, at=NOON + 1)])
+    told: list[str] = []
+
+    def beside(names: Sequence[str]) -> None:
+        told.extend(names)
+        if "perl-1" in names and told.count("perl-1") == 1:
+            raise OSError("the disk does not do it")
+
+    erasure = Erasure(store.database, store.digests, beside)
+    with pytest.raises(OSError, match="does not do it"):
+        await erasure.erase("default", ANN, ERASED_AT, "api:test")
+    erased = await erasure.erase("default", ANN, ERASED_AT, "api:test")
+    assert sorted(erased.messages) == ["perl-1", "perl-2"]
+    assert told == [ANN, "perl-1", "perl-2"] * 2
 
 
 async def test_a_newer_key_does_not_bring_anybody_back(database: Database) -> None:

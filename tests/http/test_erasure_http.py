@@ -241,9 +241,7 @@ def test_an_operator_can_do_it_in_a_terminal(tmp_path: Path) -> None:
         rewritten(service, IDS[0], ANN)
         eventually(lambda: service.message(IDS[0]))
         ran = run(data_dir, "erase", ANN, API_KEY=API_KEY, **SETTINGS)
-        assert (ran.returncode, ran.stdout) == (0, b"erased: 1 messages, 1 events, 0 unrecognised reports\n"), (
-            ran.stderr
-        )
+        assert (ran.returncode, ran.stdout) == (0, b"erased: 1 messages, 1 events\n"), ran.stderr
         assert service.message(IDS[0]) is None
         clean(service)
     assert run(data_dir, "erase", ANN, "--account", "absent", API_KEY=API_KEY).returncode == 1

@@ -15,7 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tracker.spool.file import CORRUPT, SpoolFile
+from tracker.spool.file import SpoolFile
+from tracker.spool.rescue import CORRUPT
 from tracker.spool.seals import NewRow, without_seal
 
 MAX_BYTES = 120_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import apsw
 import pytest
@@ -53,12 +54,12 @@ async def test_rows_of_erased_people_go_from_the_file(tmp_path: Path, monkeypatc
     task = asyncio.create_task(keep_forgetting(store, spool))
     await asyncio.sleep(0.1)
     assert spool.status().set_aside == 5
-    await Erasure(store.database, store.digests).erase("default", ANN, 2_000_000, "cli")
+    await Erasure(store.database, store.digests, list).erase("default", ANN, 2_000_000, "cli")
     await until(lambda: spool.status().set_aside == 2)
     await set_aside(spool, Facts("default", "perl-1", "sent"))  # which comes only now
     await until(lambda: spool.status().set_aside == 2)
-    rows, _ = await spool.aside(0, 10)
-    assert [event.facts.message_id for event in rows.values()] == ["other-1", "other-2"]
+    rows, _ = await spool.aside(b"", 10)
+    assert [event.facts.message_id for event in rows] == ["other-1", "other-2"]
     await spool.wipe()
     for file in (tmp_path / "spool").iterdir():
         assert b"perl" not in file.read_bytes(), file.name
@@ -79,3 +80,24 @@ async def test_a_damaged_row_stays_for_the_operator(tmp_path: Path) -> None:
     assert spool.status().set_aside == 2
     await spool.close()
     await store.close()
+
+
+async def test_a_wipe_meanwhile_makes_it_remove_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives the rows other numbers, once some in front of them are gone."""
+    monkeypatch.setattr(forgetting, "_PAGE_ROWS", 2)
+    spool = opened(tmp_path)
+
+    class Wiping:
+        def __init__(self, *gone: str) -> None:
+            self.gone = gone
+
+        async def erased_of(self, events: list[Event]) -> list[Event]:
+            await spool.wipe()
+            return [event for event in events if event.facts.message_id in self.gone]
+
+    await set_aside(spool, *(Facts("default", f"m-{n}", "opened") for n in range(7)))
+    for gone in (["m-0"], ["m-3", "m-6"]):
+        assert await forget(cast(Store, Wiping(*gone)), spool) == len(gone)
+    rows, _ = await spool.aside(b"", 10)
+    assert [event.facts.message_id for event in rows] == ["m-1", "m-2", "m-4", "m-5"]
+    await spool.close()

@@ -117,6 +117,7 @@ def test_a_row_that_was_changed_is_no_row_of_ours(tmp_path: Path, column: str) -
     file.open()
     aside = file.replace()
     assert aside.exists()
+    assert file.status().set_aside == 1
     assert [row[1].hex() for row in file.read(1000)] == [row[1] for row in expected if row[0] != chosen]
     file.close()
 

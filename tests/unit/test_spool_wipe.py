@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
+import apsw
 import pytest
 from spools import hit, messages, opened, run, until
 
@@ -49,5 +51,42 @@ def test_the_relay_sees_to_it_when_nothing_comes(tmp_path: Path, monkeypatch: py
             await until(lambda: not spool.depth and not traces(tmp_path))
             relaying.cancel()
             await asyncio.wait([relaying])
+
+    run(main())
+
+
+def test_the_relay_sees_to_it_while_hits_keep_coming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_WIPE_EVERY_S", 0.1)
+
+    class Sink:
+        async def record(self, events: object) -> None: ...
+
+    async def main() -> None:
+        async with opened(tmp_path) as spool:
+            await spool.append(hit(user_agent=AGENT), 1)
+            relaying = asyncio.create_task(Relay(spool, Sink()).run())
+            for _ in range(100):
+                await spool.append(hit("other"), 1)
+                await asyncio.sleep(0.01)
+            assert not traces(tmp_path)
+            relaying.cancel()
+            await asyncio.wait([relaying])
+
+    run(main())
+
+
+def test_it_is_wiped_again_where_somebody_was_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.spool.file.BUSY_MS", 10)
+
+    async def main() -> None:
+        async with opened(tmp_path) as spool:
+            await spool.append(hit(user_agent=AGENT), 1)
+            await spool.ack(spool.read(100)[-1][0])
+            with contextlib.closing(apsw.Connection(str(tmp_path / "spool-0.db"))) as reader:
+                reader.execute("BEGIN; SELECT * FROM set_aside").fetchall()
+                await spool.wipe()
+            assert traces(tmp_path)
+            await spool.wipe()
+            assert not traces(tmp_path)
 
     run(main())

@@ -17,16 +17,38 @@ ENCODED = (
 )
 
 
+LATIN = b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\nJ\xf6rg M\xfcller\r\n"
+
+
 @pytest.mark.parametrize(
-    "report", [PLAIN, ENCODED, b"To: bounce+m-1@x\r\n\r\n?", b"\r\nid=m-1, perhaps", b"\xff\xfe ann@example.net"]
+    "report",
+    [
+        PLAIN,
+        ENCODED,
+        LATIN,
+        b"To: bounce+m-1@x\r\n\r\n?",
+        b"\r\nid=m-1, perhaps",
+        b"\xff\xfe ann@example.net",
+        b"To: bounces+ann=example.net@mail.example\r\n\r\n?",
+        b"\r\nhttps://a.example/?u=ann%40example.net",
+        b"Subject: =?utf-8?q?J=C3=B6rg_M=C3=BCller?=\r\n\r\n?",
+        b"Content-Type: text/plain; charset=nonsense\r\n\r\nann@example.net",
+    ],
 )
 def test_what_names_them_goes(tmp_path: Path, report: bytes) -> None:
     reports = UnrecognisedReports(tmp_path / "unrecognised")
     reports.keep(report)
     kept = reports.keep(b"\r\nsomething about dann@example.network and m-12")
-    assert reports.forget(["ann@example.net", "m-1"]) == 1
+    assert reports.forget(["ann@example.net", "m-1", "Jörg Müller"]) == 1
     assert [file.name for file in (tmp_path / "unrecognised").iterdir()] == [kept]
 
 
 def test_without_a_folder_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert UnrecognisedReports(tmp_path / "unrecognised").forget(["ann"]) == 0
+
+
+def test_nobody_is_named_by_nothing(tmp_path: Path) -> None:
+    reports = UnrecognisedReports(tmp_path / "unrecognised")
+    kept = reports.keep(PLAIN)
+    assert reports.forget([]) == 0
+    assert [file.name for file in (tmp_path / "unrecognised").iterdir()] == [kept]

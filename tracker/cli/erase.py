@@ -39,8 +39,7 @@ async def _erase(account: str, recipient: str) -> int:
     settings = read_settings()
     async with opened_store(settings) as store:
         await Accounts(store.database).settings(account)  # raises where there is no such account
-        erasure = Erasure(store.database, store.digests)
+        erasure = Erasure(store.database, store.digests, unrecognised_reports(settings).forget)
         erased = await erasure.erase(account, recipient, time.time_ns() // 1000, CLI)
-    reports = unrecognised_reports(settings).forget([recipient, *erased.messages])
-    print(f"erased: {len(erased.messages)} messages, {erased.events} events, {reports} unrecognised reports")
+    print(f"erased: {len(erased.messages)} messages, {erased.events} events")
     return 0

@@ -16,7 +16,8 @@ class Digests:
     """HMAC-SHA-256 under each of ``keys``, which are derived from the signing keys, oldest first.
 
     What is erased is marked with all of them, and looked for with all of them: nodes may have different keys for a
-    while, and a key that is added or removed must not bring anybody back. Without keys there are no digests.
+    while, and a key that is added must not bring anybody back. One that is taken away brings back whom it alone marked,
+    as it breaks the links that it alone signed. Without keys there are no digests.
     """
 
     def __init__(self, keys: Sequence[bytes] = ()) -> None:

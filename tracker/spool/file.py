@@ -1,16 +1,15 @@
 """One spool file: an SQLite database in WAL mode that is synced at every commit.
 
-Owns the table layout and what is done with a corrupt file. Must not know about threads' work, waiting
-or slots: one thread calls the methods that write; `read` and `status` may be called from any thread,
-since each opens a connection of its own.
+Owns what is done to its rows. Must not know about threads' work, waiting or slots: one thread calls the
+methods that write; `read` and `status` may be called from any thread, since each opens a connection of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,32 +17,18 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from .reading import BUSY_MS, NUMBERS, SEALED, SpoolStatus, read_status, reading, salvage
+from .layout import ASIDE, COLUMNS, NUMBERS, PAGE_BYTES, SCHEMA, SEALED, check
+from .reading import BUSY_MS, SpoolStatus, read_status, reading
+from .rescue import finish, rescue
 from .room import Room
 from .seals import NewRow, Row, is_whole, sealed, without_seal
 
-CORRUPT: Final = (apsw.CorruptError, apsw.NotADBError)
-
-_COLUMNS: Final = "id, occurred_at, last_at, count, recorded_at, facts"
-_TABLES: Final = {
-    "event": """event (
-        seq INTEGER PRIMARY KEY, id BLOB NOT NULL, occurred_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
-        count INTEGER NOT NULL, recorded_at INTEGER NOT NULL, facts BLOB NOT NULL
-    ) STRICT""",
-    # ANY, since a damaged row may hold anything, and must find its place here all the same.
-    "set_aside": """set_aside (
-        id ANY, occurred_at ANY, last_at ANY, count ANY, recorded_at ANY, facts ANY, reason TEXT NOT NULL
-    ) STRICT""",
-}
-"""Every file has this text in it, and one with any other text is corrupt: not a byte of it may change."""
-_SCHEMA: Final = "".join(f"CREATE TABLE IF NOT EXISTS {table};" for table in _TABLES.values())
 _INSERT_ROWS: Final = 256
 """Rows of one statement at most: a statement for each number of rows, which apsw keeps prepared."""
 _READ: Final = f"""
     SELECT json_group_array(json_array(seq, hex(id), {NUMBERS}, hex(facts)))
     FROM (SELECT * FROM event ORDER BY seq LIMIT ?)
 """  # noqa: S608
-_PAGE_BYTES: Final = 4096
 _WAL_BYTES: Final = 16 << 20
 _SPARE_PAGES: Final = 64
 """Room past the limit for setting rows aside, which is how a full spool gets moving again."""
@@ -58,8 +43,11 @@ class SpoolFile:
         self.generation = 0
         """Grows when the file is replaced, so that damage seen in the old one is not blamed on the new."""
         self._room = Room(path)
-        self._max_pages = max(max_bytes // _PAGE_BYTES, 8)
+        self._max_pages = max(max_bytes // PAGE_BYTES, 8)
+        self.rescue_failed_at: float | None = None
+        """When it could not be replaced, which is still to be done: by the monotonic clock."""
         self._next_seq = 1
+        self._read_through = 0
         self._writing: apsw.Connection | None = None
         self._version = SEALED
         self._removed = True
@@ -68,27 +56,30 @@ class SpoolFile:
         """The connection that writes; opens and checks the file, or creates it, where that is still to do."""
         if self._writing is not None:
             return self._writing
+        finish(self.path)
         # Created here for its mode, which SQLite then gives to the files beside it.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(self.path), statementcachesize=_INSERT_ROWS + 32)
         try:
             connection.set_busy_timeout(BUSY_MS)
             for pragma in (
-                f"page_size = {_PAGE_BYTES}",
+                f"page_size = {PAGE_BYTES}",
                 "journal_mode = WAL",
                 "synchronous = FULL",
                 f"journal_size_limit = {_WAL_BYTES}",
                 f"max_page_count = {self._max_pages}",
             ):
                 _run(connection, f"PRAGMA {pragma}")
-            _check(connection)
-            _run(connection, _SCHEMA)
+            check(connection)
+            _run(connection, SCHEMA)
             self.rows, last = _run(connection, "SELECT count(*), ifnull(max(seq), 0) FROM event")[0]
             self._keep_version(connection)
         except BaseException as error:
             connection.close()
             if isinstance(error, apsw.SQLError):  # what was asked is right for every file of ours
                 raise apsw.CorruptError(str(error)) from error
+            if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
+                raise apsw.FullError("the disk is full") from error
             raise
         # Never counts down, not even over a replaced file: who read a row may acknowledge it later on.
         self._next_seq = max(self._next_seq, last + 1)
@@ -134,17 +125,23 @@ class SpoolFile:
         self._removed = self._removed or removed > 0
         return removed
 
-    def wipe(self) -> None:
-        """Leave nothing of acknowledged rows in an empty file, which keeps them as free space otherwise."""
-        if self.rows == 0 and self._removed:
+    def wipe(self) -> bool:
+        """Leave nothing of acknowledged rows in an empty file, which keeps them as free space otherwise.
+
+        False where the file is not empty. What somebody who reads it keeps from being done is left to the next time.
+        """
+        if self.rows:
+            return False
+        if self._removed:
             _run(connection := self.open(), "VACUUM")
-            _run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
-            self._removed = False
+            [(is_busy, *_)] = _run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+            self._removed = bool(is_busy)
+        return True
 
     def set_aside(self, seq: int, reason: str) -> bool:
         """Move one row to the table of those that can never be stored; False where there is no such row."""
         connection = self.open()
-        copy = f"INSERT INTO set_aside SELECT {_COLUMNS}, ? FROM event WHERE seq = ?"  # noqa: S608
+        copy = f"INSERT INTO set_aside SELECT {COLUMNS}, ? FROM event WHERE seq = ?"  # noqa: S608
         with self._spare_room(connection), _transaction(connection):
             _run(connection, copy, (reason, seq))
             _run(connection, "DELETE FROM event WHERE seq = ?", (seq,))
@@ -152,19 +149,24 @@ class SpoolFile:
         self.rows -= moved
         return moved > 0
 
-    def aside(self, after: int, limit: int) -> list[tuple[Any, ...]]:
-        """Rows that can never be stored: their number here, id, ``occurred_at`` and facts."""
+    def aside(self, after: bytes, limit: int) -> list[tuple[Any, ...]]:
+        """Rows that can never be stored, in the order of their ids: id, ``occurred_at`` and facts.
+
+        Those whose id is not of bytes can't be read, and are left out.
+        """
+        # By the id, not the row's number, which is another one after a `wipe`.
         return _run(
             self.open(),
-            "SELECT rowid, id, occurred_at, facts FROM set_aside WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            "SELECT id, occurred_at, facts FROM set_aside WHERE id > ? ORDER BY id LIMIT ?",
             (after, limit),
         )
 
-    def remove_aside(self, numbers: Sequence[int]) -> None:
-        """Remove those rows; `wipe` leaves nothing of them."""
-        with _transaction(connection := self.open()):
-            connection.executemany("DELETE FROM set_aside WHERE rowid = ?", [(number,) for number in numbers])
+    def remove_aside(self, ids: Sequence[bytes]) -> int:
+        """Remove the rows of those events, and return how many they were; `wipe` leaves nothing of them."""
+        connection = self.open()
+        _run(connection, f"DELETE FROM set_aside WHERE id IN ({', '.join('?' * len(ids))})", ids)  # noqa: S608
         self._removed = True
+        return connection.changes()
 
     def move_from(self, other: SpoolFile, limit: int) -> bool:
         """Move the ``limit`` oldest rows of ``other`` here; False when nothing was left there to move.
@@ -177,9 +179,10 @@ class SpoolFile:
             other.delete(rows[-1][0])
             return True
         connection = self.open()
-        aside = _run(other.open(), "SELECT * FROM set_aside")
+        aside = _run(other.open(), f"SELECT {ASIDE} FROM set_aside")  # noqa: S608
+        rows = [(*values, reason.decode(errors="replace")) for *values, reason in aside]
         with self._spare_room(connection), _transaction(connection):
-            connection.executemany("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", aside)
+            connection.executemany("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         return False
 
     def remove(self) -> None:
@@ -189,23 +192,21 @@ class SpoolFile:
             Path(f"{self.path}{end}").unlink(missing_ok=True)
 
     def replace(self) -> Path:
-        """Rename the file, which is corrupt, and begin a new one with its readable rows; returns where it is now.
+        """Put a new file with its readable rows in the place of the file, which is corrupt; returns where that is now.
 
-        The rows come back under new sequence numbers, so a late acknowledgement can't remove them unread.
+        The rows come back under new sequence numbers, so a late acknowledgement can't remove them unread. Where
+        it fails, for want of room above all, the file stays where it is.
         """
         with contextlib.suppress(apsw.Error):
             self.close()
+        try:
+            aside = rescue(self.path, first_seq=max(self._next_seq, self._read_through + 1))
+        except BaseException:
+            self.rescue_failed_at = time.monotonic()
+            raise
+        self.rescue_failed_at = None
         self.generation += 1
-        self.rows = 0
-        now = datetime.datetime.now(datetime.UTC)
-        aside = Path(f"{self.path}.corrupt-{now:%Y%m%dT%H%M%S%f}")
-        Path(f"{self.path}-shm").unlink(missing_ok=True)
-        for end in ("-wal", ""):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{self.path}{end}").rename(f"{aside}{end}")
         self.open()
-        for rows in salvage(aside, _empty_page()):
-            self.insert(rows)
         return aside
 
     def read(self, limit: int) -> list[Row]:
@@ -221,6 +222,8 @@ class SpoolFile:
         for row in rows:
             if not is_whole(row, must_have_seal=must_have_seal):
                 raise apsw.CorruptError(f"row {row[0]} is not what was written")
+        if rows:
+            self._read_through = max(self._read_through, rows[-1][0])
         return rows
 
     def status(self) -> SpoolStatus:
@@ -241,26 +244,6 @@ class SpoolFile:
             yield
         finally:
             _run(connection, f"PRAGMA max_page_count = {self._max_pages}")
-
-
-def _check(connection: apsw.Connection) -> None:
-    """Raise `apsw.CorruptError` where anything is wrong with the file, but for what stands in its rows."""
-    ours = {(name.encode(), f"CREATE TABLE {table}".encode()) for name, table in _TABLES.items()}
-    # As bytes, which they may be in a damaged file.
-    found = _run(connection, "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema")
-    if not ours.issuperset(found):
-        raise apsw.CorruptError("the tables are not ours")
-    if (result := connection.execute("PRAGMA quick_check(1)").get) != "ok":
-        raise apsw.CorruptError(str(result))
-    if connection.readonly("main"):  # which is what the file says of itself: it could be opened for writing
-        raise apsw.CorruptError("the file says that it must not be written to")
-
-
-def _empty_page() -> bytes:
-    with contextlib.closing(apsw.Connection(":memory:")) as connection:
-        _run(connection, f"PRAGMA page_size = {_PAGE_BYTES}")
-        _run(connection, _SCHEMA)
-        return connection.serialize("main")[:_PAGE_BYTES]
 
 
 @contextlib.contextmanager

@@ -22,9 +22,9 @@ from tracker import metrics
 from tracker.core.errors import SpoolFull, SpoolUnavailable
 from tracker.core.model import Event, EventType, Facts, decode_facts, encode_facts
 
-from .file import CORRUPT
 from .groups import Answer, Group
 from .reading import SpoolStatus
+from .rescue import CORRUPT
 from .seals import Row
 from .writer import Writer, unavailable
 
@@ -234,27 +234,30 @@ class Spool:
         """Forget the rows up to and with sequence number ``through``; returns how many. Raises `SpoolUnavailable`."""
         return await self._do(functools.partial(self._writer.file.delete, through))
 
-    async def wipe(self) -> None:
-        """Leave nothing of acknowledged rows in an empty file. Raises `SpoolUnavailable`."""
-        await self._do(self._writer.file.wipe)
+    async def wipe(self) -> bool:
+        """Leave nothing of acknowledged rows in an empty file; False where it is not. Raises `SpoolUnavailable`."""
+        return await self._do(self._writer.file.wipe)
 
     async def set_aside(self, sequence: int, reason: str) -> None:
         """Move a row that the store can never take to a table of its own. Raises `SpoolUnavailable`."""
         await self._do(functools.partial(self._set_aside, sequence, reason))
 
-    async def aside(self, after: int, limit: int) -> tuple[dict[int, Event], int | None]:
-        """Rows that were set aside, of those that can be decoded, by number; and which one to go on after, if any."""
+    async def aside(self, after: bytes, limit: int) -> tuple[list[Event], bytes | None]:
+        """Events that were set aside, of those that can be decoded; and which id to go on after, if any.
+
+        They come in the order of their ids, from the one behind ``after``. Raises `SpoolUnavailable`.
+        """
         rows = await self._do(functools.partial(self._writer.file.aside, after, limit))
-        events = {}
-        for number, id_, occurred_at, facts in rows:
+        events = []
+        for id_, occurred_at, facts in rows:
             with contextlib.suppress(msgspec.DecodeError, ValueError, TypeError):
                 at = int(occurred_at)
-                events[number] = Event(bytes(id_), self.node, at, at, at, 1, decode_facts(facts))
+                events.append(Event(id_, self.node, at, at, at, 1, decode_facts(facts)))
         return events, rows[-1][0] if len(rows) == limit else None
 
-    async def remove_aside(self, numbers: Sequence[int]) -> None:
-        """Remove rows that were set aside. Raises `SpoolUnavailable`."""
-        await self._do(functools.partial(self._writer.file.remove_aside, numbers))
+    async def remove_aside(self, ids: Sequence[bytes]) -> int:
+        """Remove events that were set aside, by id; returns how many rows. Raises `SpoolUnavailable`."""
+        return await self._do(functools.partial(self._writer.file.remove_aside, ids))
 
     def _set_aside(self, sequence: int, reason: str) -> None:
         if self._writer.file.set_aside(sequence, reason[:500]):

@@ -15,6 +15,7 @@ from pathlib import Path
 import apsw
 
 from .reading import SpoolStatus, read_status
+from .rescue import draft_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ def take_lowest(directory: Path) -> Slot:
 
 def take_left_over(directory: Path) -> list[Slot]:
     """Every slot with a file that no process has locked: they belonged to processes that are gone."""
-    slots = [slot for number, _ in _files(directory) if (slot := take(directory, number))]
-    gone = [slot for slot in slots if not slot.path.exists()]  # adopted by another process since we looked
+    slots = [slot for number in _numbers(directory) if (slot := take(directory, number))]
+    gone = [slot for slot in slots if not _is_there(slot.path)]  # adopted by another process since we looked
     for slot in gone:
         slot.release()
     return [slot for slot in slots if slot not in gone]
@@ -58,15 +59,20 @@ def take_left_over(directory: Path) -> list[Slot]:
 def inspect(directory: Path) -> list[SpoolStatus]:
     """What every spool file in ``directory`` holds, from any process, also while the service runs."""
     found = []
-    for _, path in _files(directory):
+    for path in (directory / f"spool-{number}.db" for number in _numbers(directory)):
         try:
             found.append(read_status(path))
         except apsw.Error as error:
-            if path.exists():
+            if _is_there(path):
                 found.append(SpoolStatus(path.name, 0, None, 0, 0, error=str(error)))
     return found
 
 
-def _files(directory: Path) -> list[tuple[int, Path]]:
-    names = ((re.fullmatch(r"spool-(\d{1,6})\.db", path.name), path) for path in directory.glob("spool-*.db"))
-    return sorted((int(match[1]), path) for match, path in names if match)
+def _is_there(path: Path) -> bool:
+    """Also while it is replaced, and where a crash broke that off, when there may be nothing but the draft."""
+    return draft_of(path).exists() or path.exists()
+
+
+def _numbers(directory: Path) -> list[int]:
+    names = (re.fullmatch(r"spool-(\d{1,6})\.db(\.draft)?", path.name) for path in directory.glob("spool-*.db*"))
+    return sorted({int(match[1]) for match in names if match})

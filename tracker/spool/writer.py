@@ -24,7 +24,8 @@ from tracker import metrics, snapshot
 from tracker.core.errors import SpoolFull, SpoolUnavailable
 from tracker.core.model import uuid7
 
-from .file import CORRUPT, SpoolFile
+from .file import SpoolFile
+from .rescue import CORRUPT
 from .seals import NewRow
 from .slots import Slot, take_left_over, take_lowest
 
@@ -34,6 +35,8 @@ Hit: TypeAlias = tuple[bytes, int, bool]
 _ADOPT_ROWS: Final = 1000
 _ADOPT_AGAIN_S: Final = 10.0
 """How often it is looked for files that other processes leave behind, and one that fails is tried again."""
+_RESCUE_AGAIN_S: Final = 10.0
+"""How long to wait after a rescue that failed: it may have filled the disk before it did."""
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
@@ -61,12 +64,19 @@ class Writer:
             raise SpoolUnavailable(f"The spool directory can't be used: {error}") from error
         self.file = SpoolFile(self._slot.path, max_bytes=max_bytes)
         try:
-            self._mended(self.file, self.file.open)
+            self._open()
             self._left_over: list[tuple[Slot, SpoolFile]] = []
             self._look_for_left_over()
         except (OSError, apsw.Error) as error:
             self._slot.release()
             raise SpoolUnavailable(f"The spool can't be opened: {error}") from error
+
+    def _open(self) -> None:
+        try:
+            self._mended(self.file, self.file.open)
+        except apsw.FullError as error:  # it goes on when there is room; links must work till then, too
+            self.is_failing = True
+            logger.error("no room to open the spool: %s", error, extra={"action": "spool_open_failed"})
 
     def start(self) -> None:
         """Start the thread. The first it does is to adopt what earlier processes left behind."""
@@ -165,7 +175,10 @@ class Writer:
         """Put a new file in the place of ``file``, unless that was done since ``generation``."""
         if file.generation != generation:
             return
-        metrics.SPOOL_CORRUPT.inc()
+        if file.rescue_failed_at is None:
+            metrics.SPOOL_CORRUPT.inc()
+        elif time.monotonic() - file.rescue_failed_at < _RESCUE_AGAIN_S:
+            raise error
         logger.error("%s is corrupt: %s", file.path.name, error, extra={"action": "spool_corrupt"})
         aside = file.replace()
         logger.error("%s: %d rows saved of it", aside.name, file.rows, extra={"action": "spool_replaced"})

@@ -7,12 +7,13 @@ The tombstones come first, and each page is a transaction: an erasure that break
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import unquote
 
 from tracker.core.batches import OPEN_KEYED, OTHER, counted, short_key
+from tracker.core.naming import Names
 from tracker.core.status import Status
 from tracker.core.tombstones import Digests
 
@@ -45,12 +46,17 @@ class _Page(NamedTuple):
     is_last: bool
 
 
-class Erasure:
-    """Erases people in ``database``; raises what that raises. ``digests`` have keys."""
+Forget = Callable[[Sequence[str]], object]
+"""Removes what is kept beside the store of those who are named so, or of messages with such ids. Blocks."""
 
-    def __init__(self, database: Database, digests: Digests) -> None:
+
+class Erasure:
+    """Erases people in ``database``, and ``beside`` it; raises what these raise. ``digests`` have keys."""
+
+    def __init__(self, database: Database, digests: Digests, beside: Forget) -> None:
         self._database = database
         self._digests = digests
+        self._beside = beside
 
     async def erase(self, account: str, recipient: str, now: int, actor: str) -> Erased:
         """Remove what is kept of a recipient, and see to it that nothing of before ``now`` is kept later.
@@ -61,8 +67,12 @@ class Erasure:
             return Erased([], 0)
         person = (account, recipient)
         await audit.write(self._database, _marking(person, self._digests, now, actor))
+        await asyncio.to_thread(self._beside, [recipient])
         page, messages, events = _Page([], 0, is_last=False), list[str](), 0
         while not page.is_last:
+            # Before they go from the store: if it breaks off, the next erasure knows them still.
+            rows = await self._database.read(Once("messages_of_person", (*person, PAGE_MESSAGES)))
+            await asyncio.to_thread(self._beside, [row[1] for row in rows])
             page = await self._database.write(_page(person, self._digests, now))
             messages += page.messages
             events += page.events
@@ -104,11 +114,11 @@ def _counting_together(person: Person, keys: Sequence[Key]) -> Generator[Once | 
     """
     states = yield Each("lock_messages", keys)
     statuses = [status_in(state) for state in states]
-    told = [text.casefold() for text in (person[1], *(key[1] for key in keys)) if len(text) >= _MIN_TELLING_CHARS]
+    names = Names((person[1], *(key[1] for key in keys)), least_chars=_MIN_TELLING_CHARS)
     # As they are, and as they were before they were cut short.
     texts = {short_key(url): url for status in statuses for _, url in status.links}
     shares = _shares(statuses)
-    named = [place for place in shares if any(one in unquote(texts.get(place[3], place[3])).casefold() for one in told)]
+    named = [place for place in shares if names.found_in(texts.get(place[3], place[3]))]
     batches = {(status.account, batch) for status in statuses if (batch := batch_of(status)) is not None}
     yield Each("remove_empty_batch_counts", sorted(batches))
     rows = yield Each("batch_counts_at", sorted(named))

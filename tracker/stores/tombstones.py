@@ -17,7 +17,7 @@ from tracker.core.tombstones import Digests
 
 from .database import Each, Once, Row
 from .removing import removing
-from .rows import Person, key_of
+from .rows import Key, Person, key_of
 
 DigestsOf = Callable[[str, str], Sequence[bytes]]
 """Those of an account's person, or of an account's message."""
@@ -58,6 +58,8 @@ def sifting(
     messages = sorted({key_of(event) for event in events if event.facts.message_id})
     known = {(row[0], row[1]): bool(row[2]) for row in (yield Each("known_messages", messages))}
     gone = yield from standing((key for key in messages if key not in known), digests.of_message)
+    named = {event.id for event in late}
+    gone |= yield from _reviving([event for event in events if event.id not in named], gone, digests)
     # One that is registered is somebody else's: the recipient's own are gone.
     fresh = {
         key_of(event): erased[person].erased_at
@@ -68,8 +70,13 @@ def sifting(
     }
     yield from marking(fresh, digests.of_message, is_person=False)
     yield from removing(sorted(fresh.keys() & known.keys()))
-    named = {event.id for event in late}
-    dropped = [event for event in events if event.id in named or key_of(event) in gone or key_of(event) in fresh]
+    dropped = [
+        event
+        for event in events
+        if event.id in named
+        or key_of(event) in fresh
+        or ((stone := gone.get(key_of(event))) is not None and stone.covers(event.occurred_at))
+    ]
     ids = {event.id for event in dropped}
     return [event for event in events if event.id not in ids], dropped
 
@@ -110,6 +117,22 @@ def person_of(event: Event) -> Person | None:
 
 def _late(events: Iterable[Event], erased: Mapping[Person, Tombstone]) -> list[Event]:
     return [event for event in events if is_late(event, erased)]
+
+
+def _reviving(
+    kept: Iterable[Event], gone: Mapping[Key, Tombstone], digests: Digests
+) -> Generator[Once | Each, Sequence[Row], dict[Key, Tombstone]]:
+    """Lifts the tombstones of messages whose ids were given, after the erasure, to messages that are ``kept``."""
+    lifted = {
+        key: gone[key]._replace(lifted_at=event.occurred_at)
+        for event in kept
+        if event.facts.registration is not None
+        and (key := key_of(event)) in gone
+        and event.occurred_at > gone[key].erased_at
+    }
+    rows = [(digest, stone.lifted_at) for key, stone in lifted.items() for digest in digests.of_message(*key)]
+    yield Each("lift_tombstones", sorted(rows))
+    return lifted
 
 
 def _lifting(

@@ -184,7 +184,7 @@ class Service:
                 Rewriting(callers, Rewriters(codec, self._directory, self._revoked), self._spool, registry),
                 Reports(callers, self._directory, self._spool, finder, unrecognised, self._outgoing.get),
                 Recipients(callers, self._spool, self._store, self._revocations),
-                ErasureApi(callers, Erasure(self._store.database, self._store.digests), unrecognised),
+                ErasureApi(callers, Erasure(self._store.database, self._store.digests, unrecognised.forget)),
                 Records(callers, self._store),
                 BatchesApi(callers, Batches(self._store.database)),
                 AccountSettingsApi(callers, self._accounts, self._watch),

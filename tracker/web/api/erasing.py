@@ -1,11 +1,10 @@
 """Erasing a person over HTTP.
 
-Owns the order: the store first, then what this node keeps beside it. What goes is `stores.erasing`.
+Owns how it is asked for. What goes is `stores.erasing`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from starlette.requests import Request
@@ -22,16 +21,14 @@ from tracker.web.responses import json_response, moment
 from .answers import ErasureAnswer
 from .callers import Callers
 from .encoded import EncodedRoute
-from .unrecognised import UnrecognisedReports
 
 
 class ErasureApi:
     """``/v1/recipients/{ref}/erase``."""
 
-    def __init__(self, callers: Callers, erasure: Erasure, unrecognised: UnrecognisedReports) -> None:
+    def __init__(self, callers: Callers, erasure: Erasure) -> None:
         self._callers = callers
         self._erasure = erasure
-        self._unrecognised = unrecognised
 
     def routes(self) -> list[Route]:
         """Where this is."""
@@ -46,5 +43,4 @@ class ErasureApi:
             raise InvalidRequest([("ref", "must be a recipient's reference, percent-encoded")])
         now = time.time_ns() // 1000
         erased = await self._erasure.erase(account, recipient, now, request.state.actor)
-        await asyncio.to_thread(self._unrecognised.forget, [recipient, *erased.messages])
         return json_response(ErasureAnswer(len(erased.messages), erased.events, moment(now)))

@@ -5,17 +5,19 @@ Owns the folder they are in, and how many it holds. Must not look into them, but
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import hashlib
 import os
-import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Final
 
 from tracker.core.errors import SpoolUnavailable
+from tracker.core.naming import Names
 
 MAX_FILES: Final = 1000
 """The oldest go first: whoever sends rubbish must not fill the disk. A report has 1 MiB at most."""
@@ -43,16 +45,15 @@ class UnrecognisedReports:
         return name
 
     def forget(self, words: Sequence[str]) -> int:
-        """Remove those in which one of ``words`` stands, whatever its case; returns how many. Blocks.
+        """Remove those in which one of ``words`` stands, however it is spelled; returns how many. Blocks.
 
         Raises `SpoolUnavailable` where the disk does not do it.
         """
-        one_of = "|".join(re.escape(word.casefold()) for word in words)
-        told = re.compile(rf"(?<!\w)(?:{one_of})(?!\w)")
+        names = Names(words)
         removed = 0
         try:
             for file in self._directory.iterdir() if self._directory.is_dir() else ():
-                if any(told.search(text) for text in _texts(file.read_bytes())):
+                if any(names.found_in(text) for text in _texts(file.read_bytes())):
                     file.unlink(missing_ok=True)
                     removed += 1
         except FileNotFoundError:  # another process removed it
@@ -86,10 +87,16 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _texts(raw: bytes) -> Iterable[str]:
-    """What a report says: as it came, and its parts as a reader sees them."""
-    yield raw.decode(errors="replace").casefold()
+def _texts(raw: bytes) -> Iterator[str]:
+    """What a report says: as it came, and its headers and parts as a reader sees them."""
+    yield raw.decode(errors="replace")
     for part in email.message_from_bytes(raw, policy=email.policy.compat32).walk():
+        for value in part.values():
+            with contextlib.suppress(LookupError, ValueError):  # no such charset, or no such text
+                yield str(make_header(decode_header(value)))
         decoded = part.get_payload(decode=True)
         if isinstance(decoded, bytes):
-            yield decoded.decode(errors="replace").casefold()
+            try:
+                yield decoded.decode(part.get_content_charset("utf-8"), errors="replace")
+            except LookupError:
+                yield decoded.decode(errors="replace")
