@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 BODY_BYTES = 2 * 1024 * 1024
 REQUEST_BYTES = 15 << 20
 CALLERS = 4
-REWRITING_S = 3.0
+REWRITING_S = 1.0
 REFUSING_S = 1.0
 """And ten times what it is without any of this: wide, for a machine that does other things besides."""
 

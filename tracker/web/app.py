@@ -63,6 +63,7 @@ from tracker.web.server.lifecycle import (
     allow_open_files,
     closing,
     drain_on_sigterm,
+    put_the_loop_first,
     spare_the_collector,
     stop_without_parent,
 )
@@ -243,6 +244,7 @@ class Service:
             await self._spool.close()
             raise
         spare_the_collector()
+        put_the_loop_first()
         drain_on_sigterm(self._settings.drain_s, self._begin_drain)
         stop_without_parent()
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import msgspec
@@ -37,8 +38,8 @@ from .callers import Callers
 from .registry import Known, Registry
 from .requests import Addressee, BatchRequest, Content, RewriteRequest, decode
 
-LARGE_BODY_CHARS: Final = 100_000
-"""Bodies larger than this are rewritten in a thread, so that the loop goes on serving meanwhile."""
+LARGE_CHARS: Final = 50_000
+"""What amounts to more is rewritten in a thread, so that the loop goes on serving meanwhile."""
 CHUNK_RECIPIENTS: Final = 100
 """Recipients of a batch that are registered in one commit, at most."""
 CHUNK_CHARS: Final = 4_000_000
@@ -120,6 +121,8 @@ class Rewriting:
         self._rewriters = rewriters
         self._spool = spool
         self._registry = registry
+        # One: of several that compute at once, each makes the loop wait its turn.
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="rewriting")
 
     def routes(self) -> list[Route]:
         """Where these are."""
@@ -178,8 +181,11 @@ class Rewriting:
         def render() -> dict[str, Rewritten]:
             return {one.message_id: call.render(one, known) for one in recipients}
 
-        large = len(call.content.html or "") + len(call.content.text or "") > LARGE_BODY_CHARS
-        rewritten = await asyncio.to_thread(render) if large else render()
+        size = len(call.content.html or "") + len(call.content.text or "")
+        if size * len(recipients) > LARGE_CHARS:
+            rewritten = await asyncio.get_running_loop().run_in_executor(self._aside, render)
+        else:
+            rewritten = render()
         metrics.REWRITES.labels("failed" if call.template.failures else "ok").inc(len(rewritten))
         while call.template.failures:
             error = call.template.failures.pop()
