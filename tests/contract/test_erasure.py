@@ -12,7 +12,6 @@ from erasures import (
     ANN,
     COMMON,
     ERASED_AT,
-    IDS,
     KEYS,
     LATER,
     erase,
@@ -20,12 +19,12 @@ from erasures import (
     known_by,
     late,
     life_of_ann,
-    reset,
     traces,
 )
 from prometheus_client import REGISTRY
 from samples import NOON, event, registered
 
+from tracker.core.errors import StoreUnavailable
 from tracker.stores import Store, erasing, removing
 from tracker.stores.batches import Batches
 from tracker.stores.erasing import Erased, Erasure
@@ -97,6 +96,30 @@ async def test_the_counts_of_the_batch_stay(store: Store) -> None:
     assert before["link_human"] == {f"https://a.example/?u={ANN}": 1, "https://a.example/shared": 2}
     assert after["link_human"] == {"\N{HORIZONTAL ELLIPSIS}": 1, "https://a.example/shared": 2}
     assert all(after[measure] == keys for measure, keys in before.items() if not measure.startswith(("link", "keys")))
+
+
+async def test_no_key_names_the_person_however_it_is_written_nor_of_what_was_not_counted_yet(
+    store: Store, database: Database
+) -> None:
+    urls = [
+        "https://a.example/?u=ann.perlmutter%2540example.net",
+        "https://a.example/?u=ann.perlmutter&#64;example.net",
+        r"https://a.example/?u=ann.perlmutter\u0040example.net",
+        "https://a.example/x_perl-1_x",
+    ]
+    await store.record([registered("perl-1", ANN)])
+    for number, url in enumerate(urls):
+        at = NOON + number * 3_600_000_000
+        await store.record([event("clicked", "perl-1", at=at, link=number, url=url, user_agent=COMMON)])
+    before = await counts(store)
+    for table in ("batches", "batch_counts"):  # as if it had been recorded before batches were counted
+        await database.execute(f"DELETE FROM tracker.{table}")
+    await database.execute("UPDATE tracker.messages SET is_counted = FALSE")
+    await erase(store)
+    after = await counts(store)
+    assert set(before["link_human"]) == set(urls)
+    assert after["link_human"] == {"\N{HORIZONTAL ELLIPSIS}": len(urls)}
+    assert await traces(database) == []
 
 
 async def test_what_comes_late_is_dropped_and_counted(store: Store, database: Database) -> None:
@@ -190,48 +213,6 @@ async def test_the_same_reference_in_another_account_is_another_person(store: St
     assert await store.recipient("other", ANN) is not None
 
 
-async def test_an_operators_reset_lets_the_person_back_in_and_nothing_of_before(
-    store: Store, database: Database
-) -> None:
-    await store.record(life_of_ann())
-    await erase(store)
-    await store.record([reset(at=NOON)])  # one of before
-    assert await store.erased("default", [ANN]) == {ANN}
-    await store.record([reset(at=LATER), registered("new-1", ANN, at=LATER + 1)])
-    assert await store.erased("default", [ANN]) == set()
-    await store.record(
-        [*life_of_ann(), event("opened", "perl-2", at=LATER + 2), event("opened", "new-1", at=LATER + 3)]
-    )
-    assert await store.status("default", "new-1") is not None
-    for message_id in IDS:
-        assert await store.status("default", message_id) is None
-    rows = await database.execute("SELECT message_id FROM tracker.events ORDER BY occurred_at")
-    assert [row["message_id"] for row in rows if row["message_id"] != "other-1"] == ["", "new-1", "new-1"]
-    await erase(store, at=LATER + 10)
-    assert await store.erased("default", [ANN]) == {ANN}
-    await store.record([reset(at=LATER)])  # delivered once more
-    assert await store.erased("default", [ANN]) == {ANN}
-    assert await traces(database) == []
-
-
-@pytest.mark.parametrize("recipient", [ANN, "bob", None], ids=["hers", "anothers", "nobodys"])
-async def test_an_id_given_again_after_the_erasure_is_of_the_new_message(store: Store, recipient: str | None) -> None:
-    """Or an unsubscribe from it would be confirmed and kept nowhere."""
-    await store.record([registered("perl-1", ANN)])
-    await erase(store)
-    await store.record([reset(at=LATER)])
-    new = [registered("perl-1", recipient, at=LATER + 1), event("unsubscribed", "perl-1", at=LATER + 2, list="news")]
-    for batch in (new, [event("opened", "perl-1", at=LATER + 3)]):
-        await store.record(batch)
-    status = await store.status("default", "perl-1")
-    assert status is not None
-    assert status.unsubscribed_at == LATER + 2
-    if recipient is not None:
-        known = await store.recipient("default", recipient)
-        assert known is not None
-        assert [one.list for one in known[1] if one.is_unsubscribed] == ["news"]
-
-
 async def test_what_is_kept_beside_the_store_goes_before_the_store_forgets_what_it_was(store: Store) -> None:
     """If it breaks off there, the next one knows the messages still."""
     await store.record([registered("perl-1", ANN), registered("perl-2", ANN, at=NOON + 1)])
@@ -248,6 +229,20 @@ async def test_what_is_kept_beside_the_store_goes_before_the_store_forgets_what_
     erased = await erasure.erase("default", ANN, ERASED_AT, "api:test")
     assert sorted(erased.messages) == ["perl-1", "perl-2"]
     assert told == [ANN, "perl-1", "perl-2"] * 2
+
+
+async def test_the_reports_go_also_where_the_file_can_not_be_scrubbed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy() -> None:
+        raise StoreUnavailable("somebody reads")
+
+    await store.record([registered("perl-1", ANN)])
+    monkeypatch.setattr(store.database, "scrub", busy)
+    told: list[str] = []
+    with pytest.raises(StoreUnavailable, match="somebody reads"):
+        await Erasure(store.database, store.digests, told.extend).erase("default", ANN, ERASED_AT, "api:test")
+    assert told == [ANN, "perl-1"]
 
 
 async def test_a_newer_key_does_not_bring_anybody_back(database: Database) -> None:

@@ -120,6 +120,21 @@ async def test_batches_keep_their_counts_also_of_messages_that_were_not_counted_
     assert after.counts == before.counts
 
 
+async def test_a_key_that_names_the_recipient_does_not_outlive_the_message(store: Store, database: Database) -> None:
+    """A later erasure knows no message any more that it is of."""
+    own, shared = "https://a.example/?u=lead-77", "https://a.example/?from=lead-77"
+    await store.record([*life("old", NOON), *life("young", NOON + 20 * DAY, "lead-1"), registered("none", None)])
+    clicks = [("old", own), ("old", shared), ("young", shared), ("none", "https://a.example/?u=nobody")]
+    await store.record([event("clicked", id_, at=NOON + DAY, url=url, user_agent=AGENT) for id_, url in clicks])
+    assert await sweep(Retention(store.database), KEPT_30_DAYS, (NOON + 35 * DAY) // 1000) == 2
+    rows = await database.execute("SELECT key, count FROM tracker.batch_counts WHERE measure = 'link_human'")
+    assert {row["key"]: row["count"] for row in rows} == {
+        "\N{HORIZONTAL ELLIPSIS}": 1,
+        shared: 2,
+        "https://a.example/?u=nobody": 1,
+    }
+
+
 async def test_user_agents_go_whose_hits_were_withdrawn(
     store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

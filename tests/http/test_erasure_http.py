@@ -192,6 +192,32 @@ def test_an_erased_person_is_not_written_to_until_a_reset(service: Service) -> N
     assert service.message(IDS[0]) is None
 
 
+def is_marketing_accepted(service: Service, recipient: str) -> bool:
+    body = {"message_id": f"m-{next(_numbers)}", "text": "Hello", "recipient": recipient, "list": "news"}
+    answer = service.call("POST", "/v1/rewrite", json=body | {"class": "marketing"})
+    assert answer.status_code in (200, 409), answer.text
+    return bool(answer.status_code == 200)
+
+
+@pytest.mark.parametrize("is_given_again", [True, False], ids=["by a new mail", "by one of before the erasure"])
+def test_no_unsubscribe_after_a_reset_is_falsely_confirmed(any_service: Service, is_given_again: bool) -> None:
+    service, number = any_service, next(_numbers)
+    recipient, message_id = f"welcomed-{number}", f"welcome-{number}"
+    mail = rewritten(service, message_id, recipient)
+    eventually(lambda: service.message(message_id))
+    erase(service, recipient)
+    reset = {"recipient": recipient, "reset": {"suppressions": ["unsubscribed"], "reason": "is back", "list": "news"}}
+    assert service.call("PUT", "/v1/recipients", json=reset).status_code == 200
+    if is_given_again:
+        mail = rewritten(service, message_id, recipient)
+        assert eventually(lambda: service.message(message_id))
+    assert is_marketing_accepted(service, recipient)
+    assert service.client.post(mail["unsubscribe_url"].removeprefix(service.url)).status_code == 200
+    assert eventually(lambda: not is_marketing_accepted(service, recipient))
+    if is_given_again:
+        assert "unsubscribed" in service.types(message_id)
+
+
 def test_the_node_refuses_an_erased_person_while_the_store_is_away(tmp_path: Path, postgres_server: Any) -> None:
     with postgres_server.new_database() as url, serving(tmp_path / "data", STORE_URL=url, **SETTINGS) as service:
         erase(service)

@@ -26,6 +26,7 @@ ANN = "ann.perlmutter@example.net"
         "ann.perlmutter&#64;example.net",
         "ann.perlmutter&#x40;example.net",
         r'{"to": "ann.perlmutter\u0040example.net"}',
+        "Original-Recipient: rfc822;ann.perlmutter+40example.net",
     ],
 )
 def test_an_address_is_found_however_it_is_written(text: str) -> None:
@@ -60,6 +61,7 @@ def test_others_are_not_found(text: str) -> None:
         ("crm/77", r'"crm\/77"', True),
         ('a"b', r'"a\"b"', True),
         ("a+b", "a+b", True),
+        ("a+b c", "/?n=a%2Bb+c", True),
         ("a=b", "a%3Db", True),
     ],
 )
@@ -67,9 +69,13 @@ def test_references_of_any_form(reference: str, text: str, expected: bool) -> No
     assert Names([reference]).found_in(text) is expected
 
 
-def test_short_ones_can_be_left_out() -> None:
-    assert not Names(["12"], least_chars=3).found_in("/12/")
-    assert Names(["12"]).found_in("/12/")
+def test_where_chance_does_no_harm_they_are_found_within_words() -> None:
+    names = Names(["lead-77", "12"], inside_from=3)
+    assert names.found_in("https://a.example/x_lead-77_x")
+    assert names.found_in("/12/")
+    assert not names.found_in("/123/")
+    assert not Names(["lead-77", ""]).found_in("https://a.example/x_lead-77_x")
+    assert not Names([""], inside_from=0).found_in("anything")
     assert not Names([]).found_in("anything")
 
 

@@ -33,6 +33,11 @@ LATIN = b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encod
         b"\r\nhttps://a.example/?u=ann%40example.net",
         b"Subject: =?utf-8?q?J=C3=B6rg_M=C3=BCller?=\r\n\r\n?",
         b"Content-Type: text/plain; charset=nonsense\r\n\r\nann@example.net",
+        b"\r\nnot MIME:\r\n\r\n" + base64.encodebytes(b"We could not reach ann@example.net, whatever we tried; sorry."),
+        b"\r\nnot MIME: u=3Dann=40exam=\r\nple.net",
+        b"Content-Type: application/json\r\n\r\n" + rb'{"to": "ann\u0040example.net"}',
+        b"Subject: =?utf-8?b?a?=\r\nX-Odd: =?nonsense?q?a?=\r\nFrom: ann@example.net\r\n\r\n?",
+        b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\n?\r\n--a\r\n" + ENCODED + b"--a--",
     ],
 )
 def test_what_names_them_goes(tmp_path: Path, report: bytes) -> None:
@@ -45,6 +50,23 @@ def test_what_names_them_goes(tmp_path: Path, report: bytes) -> None:
 
 def test_without_a_folder_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert UnrecognisedReports(tmp_path / "unrecognised").forget(["ann"]) == 0
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        b"Subject: =?utf-8?b?a?=\r\nX: =?\xff?q?a?=\r\n\r\n\x00",
+        b"Content-Type: text/plain; charset*=nonsense''%ff\r\nContent-Transfer-Encoding: base64\r\n\r\na",
+        b"Content-Type: message/rfc822\r\n\r\n" * 2000,
+        b"Content-Type: text/plain; charset=idna\r\nContent-Transfer-Encoding: uuencode\r\n\r\n\xff",
+        b"",
+    ],
+)
+def test_what_is_broken_is_in_nobodys_way(tmp_path: Path, report: bytes) -> None:
+    reports = UnrecognisedReports(tmp_path / "unrecognised")
+    reports.keep(report)
+    reports.keep(PLAIN)
+    assert reports.forget(["ann@example.net"]) == 1
 
 
 def test_nobody_is_named_by_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Keeps the counts of batches in step with the statuses of their messages, whatever changes these.
 
-Owns how many different keys a batch may have. What a message counts for is `core.batches`.
+Owns how many different keys a batch may have, and that none names a person who is gone. What a message counts for is
+`core.batches`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from tracker.core.batches import MAX_KEYS, OPEN_KEYED, OTHER, Measure, counted
+from tracker.core.batches import MAX_KEYS, OPEN_KEYED, OTHER, Measure, counted, short_key
 from tracker.core.batches import Key as BatchKey
+from tracker.core.naming import Names
 from tracker.core.status import Status
 
 from .database import Each, Row
@@ -21,6 +23,9 @@ _Place: TypeAlias = tuple[str, str, str, str]
 
 KEYS: Final = "keys"
 """The measure that counts the keys of another one, which is its key."""
+
+_TELLING_CHARS: Final = 3
+"""A shorter reference is within other words by chance."""
 
 
 def counting(before: Mapping[Key, Status], after: Iterable[Status]) -> Generator[Each, Sequence[Row], None]:
@@ -74,3 +79,46 @@ def _bounded(counts: Counter[_Place]) -> Generator[Each, Sequence[Row], Counter[
         if places[:room]:
             counts[(*group[:2], KEYS, group[2])] += len(places[:room])
     return counts
+
+
+def counting_together(statuses: Sequence[Status]) -> Generator[Each, Sequence[Row], None]:
+    """Counts with others what has a key that names the recipient of one of ``statuses``, whose messages go.
+
+    Such as a link's destination; the sums stay as they were. What others are counted under, too, is theirs.
+    """
+    batches = {(status.account, batch) for status in statuses if (batch := batch_of(status)) is not None}
+    yield Each("remove_empty_batch_counts", sorted(batches))
+    shares = _shares(statuses)
+    rows = yield Each("batch_counts_at", sorted(_naming(statuses)))
+    own = [tuple(row) for row in rows if row[4] <= shares[tuple(row[:4])]]
+    yield Each("remove_batch_counts", sorted(row[:4] for row in own))
+    counts: Counter[_Place] = Counter()
+    for account, batch, measure, _, count in own:
+        counts[account, batch, measure, OTHER] += count
+    yield Each("add_batch_counts", sorted((*place, count) for place, count in counts.items()))
+
+
+def _naming(statuses: Iterable[Status]) -> set[_Place]:
+    """What counts for a message, and names its recipient or another message of theirs."""
+    of_person: dict[tuple[str, str], list[Status]] = defaultdict(list)
+    for status in statuses:
+        if status.registration is not None and status.registration.recipient is not None:
+            of_person[status.account, status.registration.recipient].append(status)
+    places: set[_Place] = set()
+    for (_, recipient), theirs in of_person.items():
+        names = Names((recipient, *(status.message_id for status in theirs)), inside_from=_TELLING_CHARS)
+        # As they are, and as they were before they were cut short.
+        texts = {short_key(url): url for status in theirs for _, url in status.links}
+        places |= {place for place in _shares(theirs) if names.found_in(texts.get(place[3], place[3]))}
+    return places
+
+
+def _shares(statuses: Iterable[Status]) -> Counter[_Place]:
+    """What the messages count for, where the keys come from outside."""
+    shares: Counter[_Place] = Counter()
+    for status in statuses:
+        batch = batch_of(status)
+        for (measure, key), count in counted(status).items():
+            if batch is not None and measure in OPEN_KEYED and key != OTHER:
+                shares[status.account, batch, measure, key] += count
+    return shares

@@ -1,6 +1,7 @@
 """Removes messages with all that is kept of them: events, verdicts, changes, deliveries, user agents nobody else has.
 
-Owns which tables that are, and that batches keep their counts. Must not know why a message goes.
+Owns which tables that are, and that batches keep their counts, but no key that names the recipient: nobody could find
+it any more. Must not know why a message goes.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Final
 
-from .counting import counting
+from .counting import counting, counting_together
 from .database import Each, Once, Row
 from .rows import Key, status_in
 
@@ -39,6 +40,7 @@ def removing(keys: Sequence[Key]) -> Generator[Once | Each, Sequence[Row], int]:
     states = yield Each("lock_messages", keys)
     # Those that are older than the counts, and that nothing has happened to since.
     yield from counting({}, [status_in(state) for state in states if not state[-1]])
+    yield from counting_together([status_in(state) for state in states])
     found = yield Each("agents_of_messages", keys)
     yield Each("lock_endpoints", sorted({(account,) for account, _ in keys}))
     deliveries = yield Each("deliveries_of_messages", keys)

@@ -20,7 +20,7 @@ from .database import Database, Each, Once, Row
 from .limits import is_key
 from .recording import recording
 from .rows import judged_event, key_of, list_standing_in, standing_in, status_in
-from .tombstones import is_late, person_of, standing
+from .tombstones import is_erased, person_of, standing, taken_anew
 
 _Found = TypeVar("_Found")
 
@@ -160,7 +160,8 @@ class Store:
         messages = await self._lookup(standing(keys, self.digests.of_message))
         persons = {person for event in events if (person := person_of(event)) is not None}
         people = await self._lookup(standing(persons, self.digests.of_person))
-        return [event for event in events if key_of(event) in messages or is_late(event, people)]
+        messages |= taken_anew(events, messages, people)
+        return [event for event in events if is_erased(event, messages, people)]
 
     async def last_erasure(self) -> int | None:
         """When anybody was erased, or that was lifted, the last time; by the database's clock."""

@@ -5,11 +5,14 @@ Owns the folder they are in, and how many it holds. Must not look into them, but
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import email
 import email.policy
 import hashlib
 import os
+import quopri
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from email.header import decode_header, make_header
@@ -21,6 +24,9 @@ from tracker.core.naming import Names
 
 MAX_FILES: Final = 1000
 """The oldest go first: whoever sends rubbish must not fill the disk. A report has 1 MiB at most."""
+
+_BASE64: Final = re.compile(rb"(?:^[A-Za-z0-9+/]{4,}={0,2}\r?(?:\n|\Z))+", re.MULTILINE)
+"""Lines of nothing else."""
 
 
 class UnrecognisedReports:
@@ -88,15 +94,25 @@ def _age(path: Path) -> float:
 
 
 def _texts(raw: bytes) -> Iterator[str]:
-    """What a report says: as it came, and its headers and parts as a reader sees them."""
-    yield raw.decode(errors="replace")
-    for part in email.message_from_bytes(raw, policy=email.policy.compat32).walk():
-        for value in part.values():
-            with contextlib.suppress(LookupError, ValueError):  # no such charset, or no such text
-                yield str(make_header(decode_header(value)))
-        decoded = part.get_payload(decode=True)
-        if isinstance(decoded, bytes):
-            try:
-                yield decoded.decode(part.get_content_charset("utf-8"), errors="replace")
-            except LookupError:
-                yield decoded.decode(errors="replace")
+    """What a report says: as it came, its headers and parts as a reader sees them, and mails it quotes as a text."""
+    yield from _decoded(raw)
+    yield from _decoded(quopri.decodestring(raw))
+    for lines in _BASE64.findall(raw):
+        with contextlib.suppress(ValueError):
+            yield from _decoded(base64.b64decode(lines))
+    # Neither email nor a codec, of which any may be named, says what it raises on mail that is broken.
+    with contextlib.suppress(Exception):
+        for part in email.message_from_bytes(raw, policy=email.policy.compat32).walk():
+            for value in part.values():
+                with contextlib.suppress(Exception):
+                    yield str(make_header(decode_header(value)))
+            with contextlib.suppress(Exception):
+                if isinstance(content := part.get_payload(decode=True), bytes):
+                    yield from _decoded(content, part.get_content_charset())
+
+
+def _decoded(content: bytes, charset: str | None = None) -> Iterator[str]:
+    """In the charset it says, and in those that such a text mostly is in."""
+    for one in {charset or "utf-8", "utf-8", "latin-1"}:
+        with contextlib.suppress(LookupError, ValueError):  # no such charset, or no such text
+            yield content.decode(one, errors="replace")

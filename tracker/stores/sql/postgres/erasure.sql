@@ -16,15 +16,30 @@ FROM tracker.tombstones
 JOIN unnest($1::bytea[]) AS k (digest) USING (digest)
 
 -- name: put_tombstones
-INSERT INTO tracker.tombstones AS t (digest, is_person, erased_at)
-SELECT * FROM unnest($1::bytea[], $2::boolean[], $3::timestamptz[])
+INSERT INTO tracker.tombstones AS t (digest, is_person, erased_at, person)
+SELECT * FROM unnest($1::bytea[], $2::boolean[], $3::timestamptz[], $4::bytea[])
 ON CONFLICT (digest) DO UPDATE SET
-    erased_at = greatest(t.erased_at, excluded.erased_at), lifted_at = NULL, updated_at = clock_timestamp()
+    erased_at = greatest(t.erased_at, excluded.erased_at), lifted_at = NULL, person = excluded.person,
+    updated_at = clock_timestamp()
 
 -- name: lift_tombstones
 UPDATE tracker.tombstones AS t SET lifted_at = k.at, updated_at = clock_timestamp()
 FROM unnest($1::bytea[], $2::timestamptz[]) AS k (digest, at)
-WHERE t.digest = k.digest AND t.lifted_at IS NULL
+WHERE t.digest = k.digest AND t.lifted_at IS NULL AND t.erased_at < k.at
+
+-- name: put_back_tombstones
+-- Those of the people whose the messages were, if it is news. Locked in their order.
+WITH objected AS (
+    SELECT m.person AS digest, max(k.at) AS at
+    FROM unnest($1::bytea[], $2::timestamptz[]) AS k (digest, at)
+    JOIN tracker.tombstones AS m USING (digest)
+    GROUP BY m.person
+), locked AS MATERIALIZED (
+    SELECT p.digest, o.at FROM tracker.tombstones AS p JOIN objected AS o USING (digest) ORDER BY p.digest FOR UPDATE OF p
+)
+UPDATE tracker.tombstones AS t SET erased_at = l.at, lifted_at = NULL, updated_at = clock_timestamp()
+FROM locked AS l
+WHERE t.digest = l.digest AND l.at > greatest(t.erased_at, t.lifted_at)
 
 -- name: changed_tombstones
 SELECT updated_at, encode(digest, 'hex'), erased_at, lifted_at

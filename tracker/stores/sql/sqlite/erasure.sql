@@ -11,15 +11,22 @@ SELECT EXISTS (SELECT 1 FROM tombstones)
 SELECT digest, erased_at, lifted_at FROM tombstones WHERE digest = ?
 
 -- name: put_tombstones
-INSERT INTO tombstones (digest, is_person, erased_at) VALUES (?, ?, ?)
+INSERT INTO tombstones (digest, is_person, erased_at, person) VALUES (?, ?, ?, ?)
 ON CONFLICT (digest) DO UPDATE SET
     erased_at = max(erased_at, excluded.erased_at),
     lifted_at = NULL,
+    person = excluded.person,
     updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
 
 -- name: lift_tombstones
 UPDATE tombstones SET lifted_at = ?2, updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-WHERE digest = ?1 AND lifted_at IS NULL
+WHERE digest = ?1 AND lifted_at IS NULL AND erased_at < ?2
+
+-- name: put_back_tombstones
+-- Those of the people whose the messages were, if it is news.
+UPDATE tombstones SET
+    erased_at = ?2, lifted_at = NULL, updated_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+WHERE digest = (SELECT person FROM tombstones WHERE digest = ?1) AND ?2 > max(erased_at, coalesce(lifted_at, 0))
 
 -- name: changed_tombstones
 SELECT updated_at, lower(hex(digest)), erased_at, lifted_at
