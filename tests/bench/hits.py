@@ -59,8 +59,7 @@ def measure(rounds: int, seconds: float) -> list[Measured]:
             started = time.perf_counter()
             opened = run("opens", tracker.url, opens)
             tracker.answered += opened.answered
-            tracker.drain(3 * number)
-            folded = opened.answered / (time.perf_counter() - started)
+            folded = opened.answered / (tracker.drain(3 * number) - started)
             clicked = run("clicks", tracker.url, clicks)
             tracker.answered += clicked.answered
             tracker.drain(3 * number)

@@ -30,6 +30,9 @@ KEY: Final = "bench-key-of-the-benchmark-only"
 AGENT: Final = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
 BUSY: Final = 0.95
 """Of one core: a load generator that takes more may have been the limit."""
+_SETTLED_S: Final = 0.2
+"""How long the spool has to be empty: requests that were under way when the load ended come later."""
+_PATIENCE_S: Final = 30.0
 _HEADERS: Final = ("-H", f"User-Agent: {AGENT}", "-H", "Accept: image/*")
 _SCRIPT: Final = """
 local requests, at = {}, 0
@@ -80,20 +83,26 @@ class Tracker:
             db.set_busy_timeout(10_000)
             return int(str(db.execute(query).get))
 
-    def drain(self, rounds: int = 1) -> int:
-        """Wait until the store holds every hit that was answered, and no more come.
+    def drain(self, rounds: int = 1) -> float:
+        """Wait until the store holds every hit that was answered; returns when, by `time.perf_counter`.
 
-        Raises `AssertionError` where it holds more than were asked for: what was under way when a round ended is
-        stored, and its answer was not counted, so that may be one for each connection and round.
+        It is the spool that is looked at, since to count in the store would take the time of who stores. Raises
+        `AssertionError` where the store holds fewer hits in the end, or more than were asked for: what was under way
+        when a round ended is stored, and its answer was not counted, so that may be one for each connection and round.
         """
-        stored = -1
+        deadline = time.perf_counter() + _PATIENCE_S
         while True:
-            before, stored = stored, self.stored()
-            if stored >= self.answered and stored == before:
-                excess = stored - self.answered
-                assert excess <= CONNECTIONS * rounds, f"{self.answered} answered, {stored} stored"
-                return stored
-            time.sleep(0.05)
+            while self.backlog():
+                deadline = time.perf_counter() + _PATIENCE_S
+                time.sleep(0.02)
+            drained_at = time.perf_counter()
+            time.sleep(_SETTLED_S)
+            stored = self.stored()
+            if (stored >= self.answered and not self.backlog()) or drained_at > deadline:
+                break
+        excess = stored - self.answered
+        assert 0 <= excess <= CONNECTIONS * rounds, f"{self.answered} answered, {stored} stored"
+        return drained_at
 
 
 @contextlib.contextmanager

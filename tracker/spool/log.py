@@ -11,7 +11,7 @@ import concurrent.futures
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -118,7 +118,7 @@ class Spool:
         if error:
             raise type(error)(str(error)) from error
 
-    def append_soon(self, facts: Facts, occurred_at: int) -> Awaitable[bool]:
+    def append_soon(self, facts: Facts, occurred_at: int) -> asyncio.Future[bool]:
         """Await it for at most 250 ms: True when the event is on disk, False when it is not, or not yet.
 
         Never raises. An event that could not be stored is counted in `metrics.UNSTORED`, one that came
@@ -282,7 +282,7 @@ class Spool:
             raise unavailable(error) from error
 
 
-def _refused() -> Awaitable[bool]:
+def _refused() -> asyncio.Future[bool]:
     metrics.UNSTORED.inc()
     answer = asyncio.get_running_loop().create_future()
     answer.set_result(False)

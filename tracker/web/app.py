@@ -67,13 +67,14 @@ from tracker.web.server.lifecycle import (
     spare_the_collector,
     stop_without_parent,
 )
+from tracker.web.server.replies import REPLY
 
 from .clients import ClientAddresses
 from .console import Console
 from .edge import Edge
 from .limits import CallLimit, InvalidTraffic
 from .operations import Operations
-from .pages import Pages
+from .pages import Pages, Reply
 
 LAST_RELAY_S: Final = 3.0
 """How long a stopping process still moves events to the store; what remains waits in the spool."""
@@ -158,7 +159,7 @@ class Service:
         networks = settings.networks.over(_shipped_networks())
         clients = ClientAddresses(settings.trusted_proxies, settings.client_ip, codec.derive("SOURCE"), networks)
         invalid = InvalidTraffic(clients, settings.invalid_per_minute)
-        self._edge: ASGIApp = Edge(
+        self._edge = Edge(
             self._api(codec, invalid, clients),
             codec=codec,
             directory=self._directory,
@@ -168,6 +169,7 @@ class Service:
             pages=Pages(),
             revoked=self._revoked,
         )
+        self._answer: ASGIApp = self._edge
 
     def _directory(self) -> Directory:
         return self._watch.current
@@ -201,12 +203,16 @@ class Service:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """The ASGI entry: the lifespan is ours, requests are the edge's."""
         if scope["type"] == "http":
-            return self._edge(scope, receive, send)
+            return self._answer(scope, receive, send)
         return self._lifespan(scope, receive, send)
+
+    def _reply(self, scope: Scope) -> Reply | None:
+        """What the server may answer without calling the application; nothing where connections are to be closed."""
+        return None if self._operations.draining else self._edge.reply(scope)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        scope["state"][STATE] = self._connections  # where the protocol looks for it
+        scope["state"].update({STATE: self._connections, REPLY: self._reply})  # where the protocol looks for them
         try:
             await self._start()
         except (ConfigError, SpoolUnavailable) as error:
@@ -261,7 +267,7 @@ class Service:
     def _begin_drain(self) -> None:
         if not self._operations.draining:
             self._operations.draining = True
-            self._edge = closing(self._edge)
+            self._answer = closing(self._edge)
 
 
 def _shipped_networks() -> NetworkList:

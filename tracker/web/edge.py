@@ -1,15 +1,17 @@
 """The public edge, a raw ASGI function in front of the API: pixels, clicks, unsubscribes.
 
 Owns what mail clients and people are answered. Its only write is an append to the spool; it must not read
-the store, and no answer but that to an unsubscribe may depend on the disk.
+the store, and no answer but that to an unsubscribe may depend on the disk. All but that one are found in one go,
+without a coroutine, so that a server that knows `Edge.reply` answers without a task.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,7 +27,7 @@ from tracker.spool import Spool
 from .bodies import answer_after_body
 from .clients import ClientAddresses
 from .limits import InvalidTraffic
-from .pages import PUBLIC_HEADERS, Headers, Page, Pages, SenderPages, too_many
+from .pages import PUBLIC_HEADERS, Page, Pages, Reply, SenderPages, too_many
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of 1x1 pixels."""
@@ -50,7 +52,10 @@ _REVOKED_CLICK: Final = EventType.REVOKED_CLICK.value
 _UNSUBSCRIBED: Final = EventType.UNSUBSCRIBED.value
 _CONSENT_CHANGED: Final = EventType.CONSENT_CHANGED.value
 
-Handler = Callable[[Scope, str, Send], Awaitable[None]]
+_METHODS: Final = {b"/o/": ("GET", "HEAD"), b"/c/": ("GET", "HEAD"), b"/u/": ("GET", "HEAD", "POST")}
+"""What may be done at the paths that begin with these."""
+
+Handler = Callable[[Scope, str], Reply]
 
 
 class Edge:
@@ -76,70 +81,78 @@ class Edge:
         self._invalid = invalid
         self._pages = pages
         self._revoked = revoked
-        self._handlers: dict[bytes, dict[str, Handler]] = {
-            b"/o/": {"GET": self._open, "HEAD": self._head_open},
-            b"/c/": {"GET": self._click, "HEAD": self._head_click},
-            b"/u/": {"GET": self._unsubscribe_page, "HEAD": self._unsubscribe_page, "POST": self._unsubscribe},
+        self._handlers: dict[tuple[bytes, str], Handler] = {
+            (b"/o/", "GET"): self._open,
+            (b"/o/", "HEAD"): self._head_open,
+            (b"/c/", "GET"): self._click,
+            (b"/c/", "HEAD"): self._head_click,
+            (b"/u/", "GET"): self._unsubscribe_page,
+            (b"/u/", "HEAD"): self._unsubscribe_page,
         }
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """The ASGI entry: picks the coroutine, without a coroutine of its own around it."""
-        # The path as it was sent: with a percent escape in it, it is another spelling of the token.
-        path: bytes = scope["raw_path"]
-        handlers = self._handlers.get(path[:3])
-        if handlers is None:
+        reply = self.reply(scope)
+        if reply is None and scope["raw_path"][:3] not in _METHODS:
             return self._app(scope, receive, send)
         if scope["method"] == "POST":
             send = answer_after_body(receive, send)
-        handler = handlers.get(scope["method"])
-        if handler is None:
-            return _not_allowed(send, handlers)
-        return handler(scope, path[3:].decode("latin-1"), send)
+        return self._unsubscribe(scope, send) if reply is None else _send(send, reply)
 
-    async def _open(self, scope: Scope, name: str, send: Send) -> None:
+    def reply(self, scope: Scope) -> Reply | None:
+        """What a request is answered, where that takes no more than a look at it.
+
+        Of ``scope``, which is ASGI's, it needs ``method``, ``raw_path``, ``headers`` and ``client``.
+        """
+        # The path as it was sent: with a percent escape in it, it is another spelling of the token.
+        path: bytes = scope["raw_path"]
+        kind = path[:3]
+        handler = self._handlers.get((kind, scope["method"]))
+        if handler:
+            return handler(scope, path[3:].decode("latin-1"))
+        methods = _METHODS.get(kind)
+        return None if methods is None or scope["method"] in methods else Reply(_not_allowed(methods))
+
+    def _open(self, scope: Scope, name: str) -> Reply:
         token = self._verify(scope, _OPEN, name.removesuffix(".gif")) if name.endswith(".gif") else None
-        if token:
-            now = time.time_ns() // 1000
-            await self._spool.append_soon(self._facts(scope, _OPENED, token, now), now)
-        await send(_PIXEL_START if token or not self._invalid.wait_s(scope) else _LAST_PIXEL_START)
-        await send(_PIXEL_BODY)
+        if token is None:
+            return Reply(LAST_PIXEL if self._invalid.wait_s(scope) else PIXEL)
+        return Reply(PIXEL, self._append(scope, _OPENED, token))
 
-    async def _head_open(self, scope: Scope, name: str, send: Send) -> None:
-        await send(_PIXEL_START)
-        await send({"type": "http.response.body"})
+    def _head_open(self, scope: Scope, name: str) -> Reply:
+        return Reply(PIXEL)
 
-    async def _click(self, scope: Scope, name: str, send: Send) -> None:
+    def _click(self, scope: Scope, name: str) -> Reply:
         token, target = self._destination(scope, name)
         if token is None or target is None:
-            await self._refuse(scope, send, self._pages_at(scope).incomplete_link)
-            return
+            return Reply(self._refusal(scope, self._pages_at(scope).incomplete_link))
+        if self._revoked().link(token, target):
+            return Reply(self._pages_at(scope).revoked, self._append(scope, _REVOKED_CLICK, token))
+        return Reply(_redirect(target), self._append(scope, _CLICKED, token))
+
+    def _head_click(self, scope: Scope, name: str) -> Reply:
+        token, target = self._destination(scope, name)
+        if token is None or target is None:
+            return Reply(self._refusal(scope, self._pages_at(scope).incomplete_link))
+        return Reply(self._pages_at(scope).revoked if self._revoked().link(token, target) else _redirect(target))
+
+    def _append(self, scope: Scope, type_: str, token: Token) -> asyncio.Future[bool]:
         now = time.time_ns() // 1000
-        is_revoked = self._revoked().link(token, target)
-        await self._spool.append_soon(self._facts(scope, _REVOKED_CLICK if is_revoked else _CLICKED, token, now), now)
-        await (_send_page(send, self._pages_at(scope).revoked) if is_revoked else _redirect(send, target))
+        return self._spool.append_soon(self._facts(scope, type_, token, now), now)
 
-    async def _head_click(self, scope: Scope, name: str, send: Send) -> None:
-        token, target = self._destination(scope, name)
-        if token is None or target is None:
-            await self._refuse(scope, send, self._pages_at(scope).incomplete_link)
-        elif self._revoked().link(token, target):
-            await _send_page(send, self._pages_at(scope).revoked, with_body=False)
-        else:
-            await _redirect(send, target)
-
-    async def _unsubscribe_page(self, scope: Scope, name: str, send: Send) -> None:
+    def _unsubscribe_page(self, scope: Scope, name: str) -> Reply:
         name = name.removesuffix(STOP_TRACKING)
         token, pages = self._verify(scope, _UNSUBSCRIBE, name), self._pages_at(scope)
         if token is None:
-            await self._refuse(scope, send, pages.incomplete_unsubscribe)
-            return
-        await _send_page(send, pages.unsubscribe(token.list, name), with_body=scope["method"] != "HEAD")
+            return Reply(self._refusal(scope, pages.incomplete_unsubscribe))
+        return Reply(pages.unsubscribe(token.list, name))
 
-    async def _unsubscribe(self, scope: Scope, name: str, send: Send) -> None:
+    async def _unsubscribe(self, scope: Scope, send: Send) -> None:
         # The token is all the proof there is (RFC 8058, 3.1): whatever the body says, and without a cookie.
+        name = scope["raw_path"][3:].decode("latin-1")
         token, pages = self._verify(scope, _UNSUBSCRIBE, name.removesuffix(STOP_TRACKING)), self._pages_at(scope)
         if token is None:
-            await self._refuse(scope, send, pages.incomplete_unsubscribe)
+            await _send(send, Reply(self._refusal(scope, pages.incomplete_unsubscribe)))
             return
         now = time.time_ns() // 1000
         if name.endswith(STOP_TRACKING):
@@ -150,16 +163,16 @@ class Edge:
         try:
             await self._spool.append(facts, now)
         except SpoolUnavailable:
-            await _send_page(send, failed)
+            await _send(send, Reply(failed))
             return
         if facts.type == _UNSUBSCRIBED:
             metrics.OBJECTIONS.labels(facts.account, _UNSUBSCRIBED).inc()
-        await _send_page(send, done(token.list))
+        await _send(send, Reply(done(token.list)))
 
-    async def _refuse(self, scope: Scope, send: Send, page: Page) -> None:
+    def _refusal(self, scope: Scope, page: Page) -> Page:
         """What an invalid token is answered: ``page``, unless too many of them come from there."""
         wait_s = self._invalid.wait_s(scope)
-        await _send_page(send, too_many(wait_s) if wait_s else page, with_body=scope["method"] != "HEAD")
+        return too_many(wait_s) if wait_s else page
 
     def _pages_at(self, scope: Scope) -> SenderPages:
         return self._pages.of(self._directory().settings(self._account(scope)).sender_name)
@@ -220,31 +233,23 @@ def _withdrawal(token: Token) -> Facts:
     return Facts(token.account, token.message_id, _CONSENT_CHANGED, change=change)
 
 
-_PIXEL_START: Final[dict[str, Any]] = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"image/gif"), (b"content-length", str(len(GIF)).encode()), *PUBLIC_HEADERS],
-}
-_LAST_PIXEL_START: Final[dict[str, Any]] = {
-    **_PIXEL_START,
-    "headers": [*_PIXEL_START["headers"], (b"connection", b"close")],
-}
-_PIXEL_BODY: Final[dict[str, Any]] = {"type": "http.response.body", "body": GIF}
+PIXEL: Final = Page(200, [(b"content-type", b"image/gif"), (b"content-length", b"%d" % len(GIF)), *PUBLIC_HEADERS], GIF)
+LAST_PIXEL: Final = PIXEL._replace(headers=[*PIXEL.headers, (b"connection", b"close")])
+"""For a network that sends too many tokens that are none."""
 
 
-async def _redirect(send: Send, target: bytes) -> None:
+def _redirect(target: bytes) -> Page:
     # 302, since a browser may keep a 301 or a 308 for good.
-    headers = [(b"location", target), (b"content-length", b"0"), *PUBLIC_HEADERS]
-    await send({"type": "http.response.start", "status": 302, "headers": headers})
-    await send({"type": "http.response.body"})
+    return Page(302, [(b"location", target), (b"content-length", b"0"), *PUBLIC_HEADERS], b"")
 
 
-async def _send_page(send: Send, page: Page, *, with_body: bool = True) -> None:
+def _not_allowed(methods: Sequence[str]) -> Page:
+    return Page(405, [(b"allow", ", ".join(methods).encode()), (b"content-length", b"0"), *PUBLIC_HEADERS], b"")
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    page, stored = reply
+    if stored is not None:
+        await stored
     await send({"type": "http.response.start", "status": page.status, "headers": page.headers})
-    await send({"type": "http.response.body", "body": page.body if with_body else b""})
-
-
-async def _not_allowed(send: Send, handlers: dict[str, Handler]) -> None:
-    headers: Headers = [(b"allow", ", ".join(handlers).encode()), (b"content-length", b"0"), *PUBLIC_HEADERS]
-    await send({"type": "http.response.start", "status": 405, "headers": headers})
-    await send({"type": "http.response.body"})
+    await send({"type": "http.response.body", "body": page.body})

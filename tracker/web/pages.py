@@ -5,6 +5,7 @@ Owns their text, status codes and headers. Must not decide whether a token is va
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping
@@ -29,6 +30,14 @@ class Page(NamedTuple):
     status: int
     headers: Headers
     body: bytes
+
+
+class Reply(NamedTuple):
+    """A page, and what has to happen before it is sent."""
+
+    page: Page
+    stored: asyncio.Future[bool] | None = None
+    """Done when the event is on disk, or when it is not worth waiting for any longer; it never fails."""
 
 
 def too_many(wait_s: int) -> Page:
