@@ -66,6 +66,8 @@ class Tracker:
     process: subprocess.Popen[bytes]
     answered: int = 0
     """Hits that were answered since it began."""
+    messages: int = 0
+    """That were registered."""
 
     def backlog(self) -> int:
         """Rows that the spool holds."""
@@ -182,9 +184,12 @@ def _wait(url: str) -> None:
     raise SystemExit(f"{url} did not come up")
 
 
-def register(tracker: Tracker, html: str = "<p>bench</p>") -> list[dict[str, object]]:
+def register(tracker: Tracker, html: str) -> list[dict[str, object]]:
     """The answers of `MESSAGES` newly registered messages."""
-    recipients = [{"message_id": f"0190a5e0-7b1c-7def-8abc-{number:012x}"} for number in range(MESSAGES)]
+    recipients = [
+        {"message_id": f"0190a5e0-7b1c-7def-8abc-{tracker.messages + number:012x}"} for number in range(MESSAGES)
+    ]
+    tracker.messages += MESSAGES
     content = {"html": html, "batch": "bench", "recipients": recipients}
     request = urllib.request.Request(
         tracker.url + "/v1/rewrite/batch", json.dumps(content).encode(), {"Authorization": f"Bearer {KEY}"}

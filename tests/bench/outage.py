@@ -34,7 +34,7 @@ def measure(rounds: int, seconds: float) -> list[Measured]:
         server = get_server(folder / "postgres", cleanup_mode="stop")
         server.psql("CREATE DATABASE bench")
         tracker = stack.enter_context(tracking(folder, TRACKER_STORE_URL=server.get_uri("bench")))
-        _, clicks = written_paths(tracker, folder)
+        clicks = written_paths(tracker, folder, "c")
         for number in range(rounds):
             _drain(tracker)
             there = _p99(tracker, clicks, seconds)
@@ -59,7 +59,7 @@ def _memory(seconds: float) -> tuple[int, float]:
         folder = Path(name)
         # Nobody listens there, and nobody ever did: the store is away from the beginning.
         with tracking(folder, TRACKER_STORE_URL="postgresql://nobody@127.0.0.1:1/none") as tracker:
-            opens, _ = written_paths(tracker, folder)
+            opens = written_paths(tracker, folder, "o")
             before = _resident_bytes(tracker)
             while tracker.answered < HOUR_HITS:
                 tracker.answered += load(tracker.url, opens, seconds).answered
