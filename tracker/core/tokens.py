@@ -28,6 +28,7 @@ import zlib
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from .dictionaries import CURRENT, DICTIONARIES
@@ -205,6 +206,7 @@ def pack(destination: str) -> Packed:
     return Packed(CURRENT, data) if len(data) < len(raw) else Packed(0, raw)
 
 
+@lru_cache(maxsize=512)  # of what we signed only: the links of the batches that are clicked now
 def _unpack(dictionary: int, data: bytes) -> str:
     if dictionary:
         if dictionary not in DICTIONARIES:

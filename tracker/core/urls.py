@@ -12,6 +12,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import quote, unquote_plus, urlsplit
 
@@ -234,6 +235,7 @@ def with_params(url: str, params: Mapping[str, str]) -> str:
     return base + mark + query + joint + "&".join(added) + hash_sign + fragment
 
 
+@lru_cache(maxsize=512)
 def location(url: str) -> bytes | None:
     """``url`` as a Location header: the same bytes, an IDN host as A-labels, other non-ASCII percent-encoded.
 

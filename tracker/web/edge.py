@@ -11,6 +11,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -234,10 +235,11 @@ def _withdrawal(token: Token) -> Facts:
 
 
 PIXEL: Final = Page(200, [(b"content-type", b"image/gif"), (b"content-length", b"%d" % len(GIF)), *PUBLIC_HEADERS], GIF)
-LAST_PIXEL: Final = PIXEL._replace(headers=[*PIXEL.headers, (b"connection", b"close")])
+LAST_PIXEL: Final = Page(200, [*PIXEL.headers, (b"connection", b"close")], GIF)
 """For a network that sends too many tokens that are none."""
 
 
+@lru_cache(maxsize=512)
 def _redirect(target: bytes) -> Page:
     # 302, since a browser may keep a 301 or a 308 for good.
     return Page(302, [(b"location", target), (b"content-length", b"0"), *PUBLIC_HEADERS], b"")

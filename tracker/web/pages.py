@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import jinja2
@@ -24,12 +26,33 @@ PUBLIC_HEADERS: Final[Headers] = [
 """On every public answer: links are personal, so no cache may keep them and no search engine list them."""
 
 
-class Page(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Page:
     """A complete answer: status code, headers, body."""
 
     status: int
     headers: Headers
     body: bytes
+
+    @cached_property
+    def head(self) -> bytes:
+        """What stands before the body on the wire, without the empty line, put together once."""
+        return encode_head(self.status, self.headers)
+
+    @cached_property
+    def closes(self) -> bool:
+        """Whether the connection ends with it."""
+        return (b"connection", b"close") in self.headers
+
+
+def encode_head(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The status line and ``headers`` (RFC 9112, 4 and 5). Raises `ValueError` where one would be more than a line."""
+    lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
+    lines += [name + b": " + value for name, value in headers]
+    data = b"\r\n".join([*lines, b""])
+    if data.count(b"\n") != len(lines) or data.count(b"\r") != len(lines) or b"\0" in data:
+        raise ValueError("a header is not one line")
+    return data
 
 
 class Reply(NamedTuple):

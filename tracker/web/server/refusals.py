@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tracker.web.pages import PUBLIC_HEADERS
+from tracker.web.pages import PUBLIC_HEADERS, encode_head
 from tracker.web.problems import MEDIA_TYPE, RETRY_AFTER_S, Problem
 
 
@@ -34,9 +34,7 @@ class Refusal(NamedTuple):
         ]
         if self.status is HTTPStatus.SERVICE_UNAVAILABLE:
             fields.append((b"retry-after", RETRY_AFTER_S.encode()))
-        lines = [b"HTTP/1.1 %d %s" % (self.status, self.status.phrase.encode())]
-        lines += [name + b": " + value for name, value in fields]
-        return b"\r\n".join([*lines, b"", self.body])
+        return b"".join((encode_head(self.status, fields), b"\r\n", self.body))
 
 
 def _refusal(kind: str, status: HTTPStatus, code: str, title: str, detail: str) -> Refusal:

@@ -6,11 +6,11 @@ Owns how a page is written. Must not know what is asked, nor when it is answered
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tracker.web.pages import Page, Reply
 
@@ -36,24 +36,17 @@ class Exchange(RequestResponseCycle):
         self.method = method
         self.page = page
 
-    def answer(self, server_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer, with the server's own headers. Leaves `keep_alive` as the page has it."""
+    def answer(self, server_headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """The whole answer, with the server's own headers. Sets `keep_alive` as the page has it."""
         page = self.page
-        headers = [*server_headers, *page.headers]
-        if (b"connection", b"close") in headers:
+        parts = [page.head]
+        for name, value in server_headers:
+            parts += (name, b": ", value, b"\r\n")
+        if page.closes:
             self.keep_alive = False
         elif not self.keep_alive:
-            headers.append((b"connection", b"close"))
-        return encode(page.status, headers, b"" if self.method == "HEAD" else page.body)
-
-
-def encode(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """An answer as it is sent. Raises `ValueError` where a header would be more than one line."""
-    parts = [STATUS_LINE[status]]
-    for name, value in headers:
-        parts += (name, b": ", value, b"\r\n")
-    head = b"".join(parts)
-    lines = 1 + len(parts) // 4
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
-        raise ValueError("a header is not one line")
-    return b"".join((head, b"\r\n", body))
+            parts.append(b"connection: close\r\n")
+        parts.append(b"\r\n")
+        if self.method != "HEAD":
+            parts.append(page.body)
+        return b"".join(parts)
