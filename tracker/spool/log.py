@@ -106,7 +106,7 @@ class Spool:
         if len(group.hits) + len(hits) > _MAX_WAITING:
             raise SpoolFull("Too many events are waiting for the disk.")
         if not group.hits and not self._groups_in_hand:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._gather, 0)
         group.hits += hits
         if group.done is None:
             group.done = self._loop.create_future()
@@ -134,8 +134,7 @@ class Spool:
             logger.exception("event can't be encoded", extra={"action": "spool_encode_failed"})
             return _refused()
         if not group.hits and not self._groups_in_hand:
-            # At the end of this turn of the event loop, so that all requests of the turn come along.
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._gather, 0)
         group.hits.append(hit)
         answer = group.answer
         if answer is None or self._loop.time() >= answer.closes_at:
@@ -150,6 +149,14 @@ class Spool:
         group.answer = answer
         group.answers.append(answer)
         return answer
+
+    def _gather(self, seen: int) -> None:
+        """Hand over after a turn of the event loop in which none came, since who comes a turn late waits for two."""
+        count = len(self._group.hits)
+        if count > seen:
+            self._loop.call_soon(self._gather, count)
+        elif not self._groups_in_hand:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         if self._group.hits:
