@@ -18,7 +18,7 @@ from samples import AGENT, NOON, PROXY, event, folded
 
 from tracker.core.accounts import Account
 from tracker.core.agents import ClassifierSettings
-from tracker.core.batches import counted
+from tracker.core.batches import counted, share_of
 from tracker.core.model import Delivery, Event, EventType, MessageClass, Registration
 from tracker.stores.accounts import Accounts
 from tracker.stores.batches import Batches
@@ -100,7 +100,7 @@ async def check(
             mine = [each for each in events if each.facts.message_id == message_id]
             status = folded(*mine, settings=classifier) if mine else None
             assert await store.status(account, message_id) == status
-            for key, count in counted(status).items() if status else ():
+            for key, count in counted(share_of(status)).items() if status else ():
                 name = status.registration.batch if status and status.registration else ""
                 counts[name or "", *key] += count
         stored_counts = await Batches(store.database).counts(account, ["b-1", "b-2"])

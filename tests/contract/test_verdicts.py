@@ -15,7 +15,7 @@ from samples import AGENT, NOON, PROXY, event, folded, registered
 
 from tracker.core.accounts import Account
 from tracker.core.agents import ClassifierSettings
-from tracker.core.batches import counted
+from tracker.core.batches import counted, share_of
 from tracker.core.model import Event
 from tracker.core.status import Stage
 from tracker.stores import Store, judging
@@ -92,7 +92,7 @@ async def _check(
         totals = [msgspec.structs.asdict(counts) for counts in (expected.opens, expected.clicks)]
         assert by_actor == Counter({actor: totals[0][actor] + totals[1][actor] for actor in totals[0]})
         counts = (await Batches(store.database).counts(account, ["2026-11"]))["2026-11"].counts
-        assert {key: count for key, count in counts.items() if key.measure != KEYS} == counted(expected)
+        assert {key: count for key, count in counts.items() if key.measure != KEYS} == counted(share_of(expected))
     finally:
         await store.close()
 

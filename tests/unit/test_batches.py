@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tracker.core.batches import MAX_KEY_CHARS, Key, Measure, counted, short_key
+from tracker.core.batches import MAX_KEY_CHARS, Key, Measure, counted, share_of, short_key
 from tracker.core.model import Registration
 from tracker.core.status import Counts, Status
 
@@ -20,7 +20,7 @@ def message(*, opens: bool = True, clicks: bool = True, batch: str | None = "b",
 
 def measures(status: Status) -> set[str]:
     """What it counts for by itself, without the hits and what has a key."""
-    return {key.measure for key, count in counted(status).items() if not key.key and count == 1}
+    return {key.measure for key, count in counted(share_of(status)).items() if not key.key and count == 1}
 
 
 BOTH = {"opened_both", "clicked_both"}
@@ -79,11 +79,11 @@ def test_what_is_not_tracked_is_no_share_of_anything() -> None:
     found = measures(only_clicks)
     assert "clicked" in found
     assert not found & {"opened", "opened_both", "clicked_both", "opened_implied", "tracked_opens"}
-    assert Key(Measure.OPENED_HOUR, "7") not in counted(only_clicks)
+    assert Key(Measure.OPENED_HOUR, "7") not in counted(share_of(only_clicks))
 
 
 def test_hits_by_actor_and_messages_by_actor() -> None:
-    counts = counted(hit(opens=(3, 2, 1), clicks=(2, 0, 5)))
+    counts = counted(share_of(hit(opens=(3, 2, 1), clicks=(2, 0, 5))))
     assert {key.key: count for key, count in counts.items() if key.measure == Measure.OPENS} == {
         "human": 3, "proxy": 2, "machine": 1,
     }  # fmt: skip
@@ -93,9 +93,9 @@ def test_hits_by_actor_and_messages_by_actor() -> None:
 
 
 def test_hours_are_those_of_the_first_time() -> None:
-    counts = counted(hit(opens=(1, 0, 0), clicks=(1, 0, 0)))
+    counts = counted(share_of(hit(opens=(1, 0, 0), clicks=(1, 0, 0))))
     assert counts[Key(Measure.OPENED_HOUR, "5")] == counts[Key(Measure.CLICKED_HOUR, "7")] == 1
-    implied = counted(hit(clicks=(1, 0, 0)))
+    implied = counted(share_of(hit(clicks=(1, 0, 0))))
     assert implied[Key(Measure.OPENED_HOUR, "7")] == 1
 
 
@@ -106,7 +106,7 @@ def test_two_links_to_one_destination_are_one() -> None:
         (3, "https://a/"): Counts(2, 0, 0),
         (4, "https://b/"): Counts(0, 0, 9),
     }
-    counts = counted(status)
+    counts = counted(share_of(status))
     assert counts[Key(Measure.LINK, "https://a/")] == 1
     assert counts[Key(Measure.LINK_HUMAN, "https://a/")] == 3
     assert counts[Key(Measure.LINK_MACHINE, "https://b/")] == 9
@@ -115,14 +115,14 @@ def test_two_links_to_one_destination_are_one() -> None:
 
 def test_failures_by_code_and_devices() -> None:
     status = message(failed=(1, b"x"), failure=None, devices={"mobile/iOS/Apple Mail": 7})
-    assert counted(status)[Key(Measure.FAILED, "")] == 1
-    assert counted(status)[Key(Measure.DEVICE, "mobile/iOS/Apple Mail")] == 1
-    assert counted(message(failed=(1, b"x"), failure="Dropped"))[Key(Measure.FAILED, "Dropped")] == 1
+    assert counted(share_of(status))[Key(Measure.FAILED, "")] == 1
+    assert counted(share_of(status))[Key(Measure.DEVICE, "mobile/iOS/Apple Mail")] == 1
+    assert counted(share_of(message(failed=(1, b"x"), failure="Dropped")))[Key(Measure.FAILED, "Dropped")] == 1
 
 
 def test_nothing_counts_without_a_batch() -> None:
-    assert counted(message(batch=None)) == {}
-    assert counted(Status("default", "m-1", first_opened_at=1)) == {}
+    assert counted(share_of(message(batch=None))) == {}
+    assert counted(share_of(Status("default", "m-1", first_opened_at=1))) == {}
 
 
 def test_a_long_key_is_cut_and_stays_its_own() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -100,35 +100,76 @@ class Key(NamedTuple):
     key: str = ""
 
 
-def counted(status: Status) -> dict[Key, int]:
-    """What the message adds to the counts of its batch: nothing, unless it is registered with one."""
+class Share(NamedTuple):
+    """As much of a status as is counted: the same for most messages of a batch, whose counts are found once, then."""
+
+    tracked: tuple[bool, bool]
+    """Opens, and clicks."""
+    opened_hour: int | None
+    """Of the first open that moves the stage: whole hours since the epoch, as all hours here."""
+    clicked_hour: int | None
+    opens: tuple[int, int, int]
+    """By people, by proxies, by machines."""
+    clicks: tuple[int, int, int]
+    links: tuple[tuple[str, int, int, int], ...]
+    devices: tuple[str, ...]
+    reported: tuple[bool, ...]
+    """Whether it was said to be what `_REPORTED` lists."""
+    failure: str | None
+    """Why it failed, where it did."""
+    is_reached: bool
+
+
+def share_of(status: Status) -> Share | None:
+    """What the message adds to the counts of its batch; None, unless it is registered with one."""
     registration = status.registration
     if registration is None or registration.batch is None:
+        return None
+    return Share(
+        (registration.tracks_opens, registration.tracks_clicks),
+        None if status.first_opened_at is None else status.first_opened_at // HOUR_US,
+        None if status.first_clicked_at is None else status.first_clicked_at // HOUR_US,
+        _numbers(status.opens),
+        _numbers(status.clicks),
+        tuple((url, *_numbers(hits)) for (_, url), hits in status.links.items()) if status.links else (),
+        tuple(status.devices),
+        (
+            status.sent_at is not None,
+            status.delivered_at is not None,
+            status.replied_at is not None,
+            status.unsubscribed_at is not None,
+            status.complained_at is not None,
+        ),
+        None if status.failed is None else status.failure or "",
+        status.stage is not Stage.FAILED,
+    )
+
+
+def _numbers(hits: Counts) -> tuple[int, int, int]:
+    return hits.human, hits.proxy, hits.machine
+
+
+def counted(share: Share | None) -> dict[Key, int]:
+    """The counts that a share in them comes to."""
+    if share is None:
         return {}
-    tracked = (registration.tracks_opens, registration.tracks_clicks)
-    opened = _Seen(status.first_opened_at is not None, status.opens.human > 0, status.opens.machine > 0)
-    clicked = _Seen(status.first_clicked_at is not None, status.clicks.human > 0, status.clicks.machine > 0)
-    counts = dict.fromkeys(_of_stages(tracked, opened, clicked, status.stage is not Stage.FAILED), 1)
-    for key, at in _REPORTED:
-        if getattr(status, at) is not None:
-            counts[key] = 1
-    if status.failed is not None:
-        counts[Key(Measure.FAILED, short_key(status.failure or ""))] = 1
-    _count_hours(counts, status, *tracked)
-    for device in status.devices:
+    opened = _Seen(share.opened_hour is not None, share.opens[0] > 0, share.opens[2] > 0)
+    clicked = _Seen(share.clicked_hour is not None, share.clicks[0] > 0, share.clicks[2] > 0)
+    counts = dict.fromkeys(_of_stages(share.tracked, opened, clicked, share.is_reached), 1)
+    counts |= {key: 1 for key, is_so in zip(_REPORTED, share.reported, strict=True) if is_so}
+    if share.failure is not None:
+        counts[Key(Measure.FAILED, short_key(share.failure))] = 1
+    _count_hours(counts, share)
+    for device in share.devices:
         counts[Key(Measure.DEVICE, device)] = 1
-    _count_hits(counts, status.opens, Measure.OPENS, Measure.OPENERS)
-    _count_hits(counts, status.clicks, Measure.CLICKS, Measure.CLICKERS)
-    _count_links(counts, status)
+    _count_hits(counts, share.opens, Measure.OPENS, Measure.OPENERS)
+    _count_hits(counts, share.clicks, Measure.CLICKS, Measure.CLICKERS)
+    _count_links(counts, share.links)
     return counts
 
 
-_REPORTED: Final = (
-    (Key(Measure.SENT), "sent_at"),
-    (Key(Measure.DELIVERED), "delivered_at"),
-    (Key(Measure.REPLIED), "replied_at"),
-    (Key(Measure.UNSUBSCRIBED), "unsubscribed_at"),
-    (Key(Measure.COMPLAINED), "complained_at"),
+_REPORTED: Final = tuple(
+    map(Key, (Measure.SENT, Measure.DELIVERED, Measure.REPLIED, Measure.UNSUBSCRIBED, Measure.COMPLAINED))
 )
 
 
@@ -179,35 +220,35 @@ def _clicking(clicked: _Seen, reached: bool) -> Iterator[Measure]:
         yield Measure.CLICKED_MACHINE
 
 
-def _count_hours(counts: dict[Key, int], status: Status, tracks_opens: bool, tracks_clicks: bool) -> None:
-    times = [at for at in (status.first_opened_at, status.first_clicked_at) if at is not None]
-    if tracks_opens and times:
-        counts[Key(Measure.OPENED_HOUR, str(min(times) // HOUR_US))] = 1
-    if tracks_clicks and status.first_clicked_at is not None:
-        counts[Key(Measure.CLICKED_HOUR, str(status.first_clicked_at // HOUR_US))] = 1
+def _count_hours(counts: dict[Key, int], share: Share) -> None:
+    hours = [hour for hour in (share.opened_hour, share.clicked_hour) if hour is not None]
+    if share.tracked[0] and hours:
+        counts[Key(Measure.OPENED_HOUR, str(min(hours)))] = 1
+    if share.tracked[1] and share.clicked_hour is not None:
+        counts[Key(Measure.CLICKED_HOUR, str(share.clicked_hour))] = 1
 
 
-def _count_hits(counts: dict[Key, int], hits: Counts, total: Measure, unique: Measure) -> None:
+def _count_hits(counts: dict[Key, int], hits: Sequence[int], total: Measure, unique: Measure) -> None:
     for actor, count in _by_actor(hits):
         counts[Key(total, actor)] = count
         counts[Key(unique, actor)] = 1
 
 
-def _count_links(counts: dict[Key, int], status: Status) -> None:
-    for (_, url), hits in status.links.items():
+def _count_links(counts: dict[Key, int], links: Iterable[tuple[str, int, int, int]]) -> None:
+    for url, *hits in links:
         short = short_key(url)
         for actor, count in _by_actor(hits):
             key = Key(_LINK_MEASURES[actor], short)
             counts[key] = counts.get(key, 0) + count
-        if hits.human:
+        if hits[0]:
             counts[Key(Measure.LINK, short)] = 1
 
 
-def _by_actor(hits: Counts) -> Iterable[tuple[Actor, int]]:
-    counts = ((Actor.HUMAN, hits.human), (Actor.PROXY, hits.proxy), (Actor.MACHINE, hits.machine))
-    return [(actor, count) for actor, count in counts if count]
+def _by_actor(hits: Sequence[int]) -> list[tuple[Actor, int]]:
+    return [(actor, count) for actor, count in zip(_ACTORS, hits, strict=True) if count]
 
 
+_ACTORS: Final = (Actor.HUMAN, Actor.PROXY, Actor.MACHINE)
 _LINK_MEASURES: Final = {
     Actor.HUMAN: Measure.LINK_HUMAN,
     Actor.PROXY: Measure.LINK_PROXY,

@@ -55,7 +55,10 @@ def found_in(
 
     ``arrived`` is when the mail did, in microseconds since the epoch: without it, slow filters can't be told apart.
     """
-    hits = sorted(hits, key=lambda event: (event.occurred_at, event.id))
+    hits = list(hits)
+    if not any(event.facts.type == _CLICKED for event in hits):
+        return {}
+    hits.sort(key=lambda event: (event.occurred_at, event.id))
     clicks = [event for event in hits if event.facts.type == _CLICKED]
     found = {event.id: "near_honeypot" for event in _near_honeypot(clicks)}
     found |= {event.id: "burst" for event in _bursts(clicks, ANY_WINDOW_US, ANY_DESTINATIONS)}

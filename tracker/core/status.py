@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Final
 
 import msgspec
@@ -28,6 +29,9 @@ class Stage(enum.IntEnum):
     UNSUBSCRIBED = 6
     SPAM = 7
 
+
+STAGE_NAMES: Final = {stage: stage.name.lower() for stage in Stage}
+"""The stages as they are stored and told: to ask the enumeration takes ten times as long."""
 
 LABELS: Final[dict[Stage, str | None]] = {
     Stage.SENT: None,
@@ -142,7 +146,17 @@ class Status(msgspec.Struct):
     @property
     def last_action(self) -> str:
         """The stage as reports name it."""
-        return self.stage.name.capitalize()
+        return STAGE_NAMES[self.stage].capitalize()
+
+    def copied(self) -> Status:
+        """The same again, of which nothing changes with this one."""
+        return msgspec.structs.replace(
+            self,
+            opens=copy(self.opens),
+            clicks=copy(self.clicks),
+            links={link: copy(counts) for link, counts in self.links.items()},
+            devices=dict(self.devices),
+        )
 
 
 # Looked up for every event: on the enumeration itself that takes ten times as long.

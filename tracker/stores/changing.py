@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Generator, Mapping, Sequence
 
-from tracker.core.status import Stage, Status
+from tracker.core.status import STAGE_NAMES, Stage, Status
 
 from .database import Each, Row
 from .rows import Key, change_row
@@ -30,7 +30,7 @@ def noting(
         if known is None or _told(known) != _told(status):
             changed.append((known, status))
             if key in withdrawn:
-                gone += [(*key, stage.name.lower()) for stage in (Stage.OPENED, Stage.CLICKED) if stage > status.stage]
+                gone += [(*key, STAGE_NAMES[stage]) for stage in (Stage.OPENED, Stage.CLICKED) if stage > status.stage]
     counts = Counter(status.account for _, status in changed)
     counters = yield Each("next_changes", sorted(counts.items()))
     next_ = {account: last - counts[account] + 1 for account, last in counters}

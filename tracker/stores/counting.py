@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from tracker.core.batches import MAX_KEYS, OPEN_KEYED, OTHER, Measure, counted, short_key
+from tracker.core.batches import MAX_KEYS, OPEN_KEYED, OTHER, Measure, Share, counted, share_of, short_key
 from tracker.core.batches import Key as BatchKey
 from tracker.core.naming import Names
 from tracker.core.status import Status
@@ -30,29 +30,34 @@ _TELLING_CHARS: Final = 3
 
 def counting(before: Mapping[Key, Status], after: Iterable[Status]) -> Generator[Each, Sequence[Row], None]:
     """Adds to the counts of batches what the statuses ``after`` count for more than those ``before`` did."""
+    pairs = Counter(
+        (
+            status.account,
+            *_counted_for(before.get((status.account, status.message_id))),
+            *_counted_for(status),
+        )
+        for status in after
+    )
     counts: Counter[_Place] = Counter()
-    for status in after:
-        _add_difference(counts, before.get((status.account, status.message_id)), status)
+    for (account, old_batch, old, new_batch, new), times in pairs.items():
+        if (old_batch, old) != (new_batch, new):
+            _add(counts, account, old_batch, counted(old), -times)
+            _add(counts, account, new_batch, counted(new), times)
     yield Each("add_batches", sorted({place[:2] for place in counts if place[2] == Measure.MESSAGES}))
+    counts = Counter({place: count for place, count in counts.items() if count})
     counts = yield from _bounded(counts)
     yield Each("add_batch_counts", sorted((*place, count) for place, count in counts.items() if count))
 
 
-def _add_difference(counts: Counter[_Place], before: Status | None, after: Status) -> None:
-    old, new = counted(before) if before else {}, counted(after)
-    old_batch, new_batch = batch_of(before), batch_of(after)
-    if old_batch == new_batch:
-        changed = {key: new.get(key, 0) - old.get(key, 0) for key in old.keys() | new.keys()}
-        _add(counts, after.account, new_batch, changed)
-    else:
-        _add(counts, after.account, old_batch, {key: -count for key, count in old.items()})
-        _add(counts, after.account, new_batch, new)
+def _counted_for(status: Status | None) -> tuple[str | None, Share | None]:
+    """The batch that it counts for, and its share."""
+    return (None, None) if status is None else (batch_of(status), share_of(status))
 
 
-def _add(counts: Counter[_Place], account: str, batch: str | None, added: Mapping[BatchKey, int]) -> None:
+def _add(counts: Counter[_Place], account: str, batch: str | None, added: Mapping[BatchKey, int], times: int) -> None:
     for (measure, key), count in added.items():
-        if count and batch is not None:
-            counts[account, batch, measure, key] += count
+        if batch is not None:
+            counts[account, batch, measure, key] += count * times
 
 
 def batch_of(status: Status | None) -> str | None:
@@ -118,7 +123,7 @@ def _shares(statuses: Iterable[Status]) -> Counter[_Place]:
     shares: Counter[_Place] = Counter()
     for status in statuses:
         batch = batch_of(status)
-        for (measure, key), count in counted(status).items():
+        for (measure, key), count in counted(share_of(status)).items():
             if batch is not None and measure in OPEN_KEYED and key != OTHER:
                 shares[status.account, batch, measure, key] += count
     return shares

@@ -54,10 +54,12 @@ def _keeping(batch: Sequence[Event]) -> Steps:
     created = yield Each("add_messages", sorted(keys))
     known = keys.difference(map(tuple, created))
     concerned = yield from consent.concerned(said, known)
-    states = yield Each("lock_messages", sorted(keys | concerned))
-    before = {(state[0], state[1]): status_in(state) for state in states}
+    # Those that were just added are locked by that, and nothing is known of them.
+    before = {key: Status(*key) for key in keys - known}
+    states = yield Each("lock_messages", sorted(known | concerned))
+    before |= {(state[0], state[1]): status_in(state) for state in states}
     counted = {(state[0], state[1]) for state in states if state[-1]}
-    statuses = {(state[0], state[1]): status_in(state) for state in states}
+    statuses = {key: status.copied() for key, status in before.items()}
     _fold(statuses, said)
     standings = yield from recording_effects(said, known)
     hits = yield from consent.keeping(hits, statuses)

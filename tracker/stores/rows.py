@@ -24,7 +24,7 @@ from tracker.core.model import (
     Verdict,
 )
 from tracker.core.recipients import ConsentHistory, ListStanding, Standing
-from tracker.core.status import Counts, Status
+from tracker.core.status import STAGE_NAMES, Counts, Status
 
 from .database import Row
 
@@ -174,10 +174,10 @@ def status_row(status: Status) -> Row:
         status.untracked_since,
         *msgspec.structs.astuple(status.opens),
         *msgspec.structs.astuple(status.clicks),
-        _encode([_Link(*link, clicks) for link, clicks in status.links.items()]).decode(),
-        _encode(status.devices).decode(),
+        _encode([_Link(*link, clicks) for link, clicks in status.links.items()]).decode() if status.links else "[]",
+        _encode(status.devices).decode() if status.devices else "{}",
         int(stage),
-        stage.name.lower(),
+        STAGE_NAMES[stage],
         status.label,
         status.last_action,
     )
@@ -232,8 +232,8 @@ def change_row(sequence: int, before: Status | None, status: Status, *, hide_pre
         status.account,
         sequence,
         status.message_id,
-        status.stage.name.lower(),
-        None if before is None or hide_previous else before.stage.name.lower(),
+        STAGE_NAMES[status.stage],
+        None if before is None or hide_previous else STAGE_NAMES[before.stage],
         status.label,
         status.last_action,
         status.failure,

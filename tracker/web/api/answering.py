@@ -14,7 +14,7 @@ import msgspec
 from tracker.core.model import Event, Verdict
 from tracker.core.recipients import ListStanding, Standing
 from tracker.core.rewrite import Rewritten
-from tracker.core.status import Status
+from tracker.core.status import STAGE_NAMES, Status
 from tracker.stores import Change
 from tracker.web.responses import moment
 
@@ -62,7 +62,7 @@ def message_answer(status: Status) -> MessageAnswer:
         message_id=status.message_id,
         batch=status.registration.batch if status.registration else None,
         recipient=status.registration.recipient if status.registration else None,
-        stage=status.stage.name.lower(),
+        stage=STAGE_NAMES[status.stage],
         label=status.label,
         last_action=status.last_action,
         status=status.failure,
