@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
-from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -31,7 +30,7 @@ class Stage(enum.IntEnum):
 
 
 STAGE_NAMES: Final = {stage: stage.name.lower() for stage in Stage}
-"""The stages as they are stored and told: to ask the enumeration takes ten times as long."""
+"""The stages as they are stored and told."""
 
 LABELS: Final[dict[Stage, str | None]] = {
     Stage.SENT: None,
@@ -43,6 +42,26 @@ LABELS: Final[dict[Stage, str | None]] = {
     Stage.SPAM: "Spam",
 }
 """The label in a lead's activity. `REPLIED` has none of its own: the label of the stage below it stands."""
+
+
+class Shown(NamedTuple):
+    """A stage and what it is called."""
+
+    stage: Stage
+    name: str
+    """As it is stored and told."""
+    label: str | None
+    """In a lead's activity."""
+    last_action: str
+    """In reports."""
+
+
+# By the stage and the one whose label it has: made once, since the enumeration takes long to say a name.
+_SHOWN: Final = {
+    (stage, labelled): Shown(stage, STAGE_NAMES[stage], LABELS[labelled], STAGE_NAMES[stage].capitalize())
+    for stage in Stage
+    for labelled in LABELS
+}
 
 DROPPED: Final = "Dropped"
 """The `Status.failure` of a message that was never handed to a mail server."""
@@ -59,6 +78,10 @@ class Counts(msgspec.Struct):
     def total(self) -> int:
         """By whomever."""
         return self.human + self.proxy + self.machine
+
+    def copied(self) -> Counts:
+        """The same again."""
+        return Counts(self.human, self.proxy, self.machine)
 
     def add(self, actor: Actor, count: int) -> None:
         """Count ``count`` more hits of ``actor``."""
@@ -138,23 +161,28 @@ class Status(msgspec.Struct):
         return Stage.SENT if self.delivered_at is None else Stage.DELIVERED
 
     @property
+    def shown(self) -> Shown:
+        """The stage, and all that it is called."""
+        stage = self.stage
+        return _SHOWN[stage, self._stage_without_reply if stage is Stage.REPLIED else stage]
+
+    @property
     def label(self) -> str | None:
         """The label in a lead's activity."""
-        stage = self.stage
-        return LABELS[self._stage_without_reply if stage is Stage.REPLIED else stage]
+        return self.shown.label
 
     @property
     def last_action(self) -> str:
         """The stage as reports name it."""
-        return STAGE_NAMES[self.stage].capitalize()
+        return self.shown.last_action
 
     def copied(self) -> Status:
         """The same again, of which nothing changes with this one."""
         return msgspec.structs.replace(
             self,
-            opens=copy(self.opens),
-            clicks=copy(self.clicks),
-            links={link: copy(counts) for link, counts in self.links.items()},
+            opens=self.opens.copied(),
+            clicks=self.clicks.copied(),
+            links={link: counts.copied() for link, counts in self.links.items()},
             devices=dict(self.devices),
         )
 

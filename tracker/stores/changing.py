@@ -27,8 +27,9 @@ def noting(
     for status in after:
         key = (status.account, status.message_id)
         known = before.get(key)
-        if known is None or _told(known) != _told(status):
-            changed.append((known, status))
+        was = None if known is None else known.shown
+        if known is None or was != status.shown or known.failure != status.failure:
+            changed.append((was, status))
             if key in withdrawn:
                 gone += [(*key, STAGE_NAMES[stage]) for stage in (Stage.OPENED, Stage.CLICKED) if stage > status.stage]
     counts = Counter(status.account for _, status in changed)
@@ -36,12 +37,8 @@ def noting(
     next_ = {account: last - counts[account] + 1 for account, last in counters}
     yield Each("remove_changes", gone)
     rows = []
-    for known, status in changed:
+    for was, status in changed:
         hide = (status.account, status.message_id) in withdrawn
-        rows.append(change_row(next_[status.account], known, status, hide_previous=hide))
+        rows.append(change_row(next_[status.account], was, status, hide_previous=hide))
         next_[status.account] += 1
     yield Each("add_changes", rows)
-
-
-def _told(status: Status) -> tuple[object, ...]:
-    return status.stage, status.label, status.failure

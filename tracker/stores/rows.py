@@ -24,7 +24,7 @@ from tracker.core.model import (
     Verdict,
 )
 from tracker.core.recipients import ConsentHistory, ListStanding, Standing
-from tracker.core.status import STAGE_NAMES, Counts, Status
+from tracker.core.status import Counts, Shown, Status
 
 from .database import Row
 
@@ -154,7 +154,7 @@ def verdict_row(event_id: bytes, verdict: Verdict) -> Row:
 
 def status_row(status: Status) -> Row:
     """The row of ``messages``, what follows from the state included, without ``updated_at`` and ``version``."""
-    registration, stage = status.registration, status.stage
+    registration, shown = status.registration, status.shown
     return (
         status.account,
         status.message_id,
@@ -176,10 +176,10 @@ def status_row(status: Status) -> Row:
         *msgspec.structs.astuple(status.clicks),
         _encode([_Link(*link, clicks) for link, clicks in status.links.items()]).decode() if status.links else "[]",
         _encode(status.devices).decode() if status.devices else "{}",
-        int(stage),
-        STAGE_NAMES[stage],
-        status.label,
-        status.last_action,
+        int(shown.stage),
+        shown.name,
+        shown.label,
+        shown.last_action,
     )
 
 
@@ -226,16 +226,17 @@ def list_standing_in(row: Row) -> ListStanding:
     return ListStanding(*row[2:7])
 
 
-def change_row(sequence: int, before: Status | None, status: Status, *, hide_previous: bool) -> Row:
-    """The row of ``changes`` for a message whose status was ``before``, if it was known."""
+def change_row(sequence: int, before: Shown | None, status: Status, *, hide_previous: bool) -> Row:
+    """The row of ``changes`` for a message whose stage was ``before``, if it was known."""
+    shown = status.shown
     return (
         status.account,
         sequence,
         status.message_id,
-        STAGE_NAMES[status.stage],
-        None if before is None or hide_previous else STAGE_NAMES[before.stage],
-        status.label,
-        status.last_action,
+        shown.name,
+        None if before is None or hide_previous else before.name,
+        shown.label,
+        shown.last_action,
         status.failure,
-        before is not None and status.stage < before.stage,
+        before is not None and shown.stage < before.stage,
     )

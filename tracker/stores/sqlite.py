@@ -45,6 +45,9 @@ REJECTED: Final[Faults] = (
     UnicodeEncodeError,
 )
 
+CACHE_KB: Final = 32 * 1024
+"""Of each connection, and no more than it reads: with SQLite's own 2 MB, a large store reads its pages again and again."""
+
 _RETRY_S: Final = 0.01
 
 
@@ -118,6 +121,7 @@ class Sqlite:
             db.set_busy_timeout(int(self._busy_timeout_s * 1000))
             _use_wal(db, self._busy_timeout_s)
             db.pragma("synchronous", "full")  # the spool lets go of what is committed here
+            db.pragma("cache_size", -CACHE_KB)
             db.pragma("secure_delete", "on")  # what is deleted goes, or most of it: see _scrub
         except BaseException:
             db.close()
