@@ -166,7 +166,7 @@ async def _rounds(pair: Any, rounds: int, events: int) -> list[Measured]:
     base = SMALL_EVENTS // 3
     recorded = {id(small): base, id(large): base}
     for store in (small, large):
-        await _record(store, list(_events("m", base)))
+        await _record(store, list(batch_events("m", base)))
     copies = events // SMALL_EVENTS
     started = time.monotonic()
     await _copy(pair, copies)
@@ -176,9 +176,11 @@ async def _rounds(pair: Any, rounds: int, events: int) -> list[Measured]:
     async with pair.raw() as raw:
         for number in range(rounds + 1):
             order = (large, small) if number % 2 else (small, large)
-            folded = {id(store): await _record(store, list(_events(f"r{number}", ROUND_MESSAGES))) for store in order}
+            folded = {
+                id(store): await _record(store, list(batch_events(f"r{number}", ROUND_MESSAGES))) for store in order
+            }
             read = {id(store): min([await _read(store) for _ in range(5)]) for store in order}
-            raw_s = await _timed(raw, list(_events(f"raw{number}", ROUND_MESSAGES)))
+            raw_s = await _timed(raw, list(batch_events(f"raw{number}", ROUND_MESSAGES)))
             if number:  # the first one warms up
                 bare.append(raw_s / folded[id(small)])
                 sizes.append(folded[id(small)] / folded[id(large)])
@@ -252,7 +254,7 @@ async def _check(store: Store, messages: int) -> None:
     assert hits == messages, f"{hits} hits counted, {messages} recorded"
 
 
-def _events(name: str, messages: int) -> Iterator[Event]:
+def batch_events(name: str, messages: int) -> Iterator[Event]:
     """A batch's events as they come: all messages are registered, then delivered, then each is opened or clicked."""
     registration = Registration(None, BATCH, tracks_opens=True, tracks_clicks=True, link_count=len(_URLS))
     for number in range(messages):

@@ -196,6 +196,7 @@ class MessageTokens:
 _DEFLATE: Final = zlib.compressobj(9, zlib.DEFLATED, -12, 2, zlib.Z_DEFAULT_STRATEGY, DICTIONARIES[CURRENT])
 
 
+@lru_cache(maxsize=512)  # mails of a campaign lead to the same places, whether they come in one call or in many
 def pack(destination: str) -> Packed:
     """``destination`` compressed, where that is shorter. Raises ValueError past `MAX_DESTINATION_BYTES`."""
     raw = destination.encode()

@@ -22,7 +22,7 @@ from .rows import Key, judged_event, key_of, verdict_row
 
 HITS: Final = frozenset(type_.value for type_ in JUDGED_TYPES)
 
-MOST_NEAR: Final = 2000
+MOST_NEAR: Final = 500
 """So many earlier hits of a message are looked at to judge new ones. No reader comes near that in some minutes; and
 nobody shall make recording slow with one link."""
 

@@ -46,7 +46,7 @@ REJECTED: Final[Faults] = (
 )
 
 CACHE_KB: Final = 32 * 1024
-"""Of each connection, and no more than it reads: with SQLite's own 2 MB, a large store reads its pages again and again."""
+"""Of each connection, and no more than it reads. With SQLite's own 2 MB, a large store reads pages again and again."""
 
 _RETRY_S: Final = 0.01
 
