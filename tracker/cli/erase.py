@@ -10,11 +10,12 @@ import asyncio
 import time
 
 from tracker.core.errors import InvalidRequest
+from tracker.parts import unrecognised_directory
 from tracker.stores.accounts import Accounts
 from tracker.stores.audit import CLI
 from tracker.stores.erasing import Erasure
 from tracker.stores.limits import is_key
-from tracker.web.app import unrecognised_reports
+from tracker.web.api.unrecognised import UnrecognisedReports
 
 from .accounts import Commands, add_account_option
 from .opening import opened_store
@@ -39,7 +40,8 @@ async def _erase(account: str, recipient: str) -> int:
     settings = read_settings()
     async with opened_store(settings) as store:
         await Accounts(store.database).settings(account)  # raises where there is no such account
-        erasure = Erasure(store.database, store.digests, unrecognised_reports(settings).forget)
+        unrecognised = UnrecognisedReports(unrecognised_directory(settings))
+        erasure = Erasure(store.database, store.digests, unrecognised.forget)
         erased = await erasure.erase(account, recipient, time.time_ns() // 1000, CLI)
     print(f"erased: {len(erased.messages)} messages, {erased.events} events")
     return 0

@@ -19,9 +19,9 @@ from tracker import config
 from tracker.core.errors import InvalidToken
 from tracker.core.plan import Options, Tracks
 from tracker.core.tokens import DEFAULT_ACCOUNT, Message, Purpose, TokenCodec
+from tracker.parts import build_rewriter, spool_directory
 from tracker.spool import inspect
 from tracker.web.api.requests import MessageId
-from tracker.web.app import build_rewriter, spool_directory
 
 from .terminal import FAILED, print_json, read_settings, say, warn
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tracker.config import Settings
+from tracker.parts import check_places, open_store
 from tracker.stores import Store
-from tracker.web.app import check_places, open_store
 
 from .terminal import read_settings
 

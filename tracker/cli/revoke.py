@@ -17,9 +17,9 @@ from tracker.core.errors import NotThere, StoreUnavailable
 from tracker.core.revocations import LINKS, Kind, Revocation
 from tracker.core.tokens import DEFAULT_ACCOUNT
 from tracker.directory import ENVIRONMENT_KEY, SNAPSHOT_FILE, DirectoryWatch, default_settings
+from tracker.parts import check_places, open_revocations, open_store
 from tracker.stores.accounts import Accounts
 from tracker.stores.audit import CLI
-from tracker.web.app import check_places, open_revocations, open_store
 
 from .accounts import Commands, add_account_option
 from .terminal import as_time, print_json, print_rows, read_settings, say, warn

@@ -20,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from tracker import config, datadir, logs, metrics
 from tracker.demo import run_demo
-from tracker.web.app import check_places
+from tracker.parts import check_places
 
 from .terminal import UNUSABLE_CONFIG, warn
 

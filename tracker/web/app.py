@@ -11,7 +11,6 @@ import os
 import secrets
 from collections.abc import Awaitable, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,28 +22,22 @@ from tracker.core.errors import ConfigError, SpoolUnavailable, StoreUnavailable
 from tracker.core.networks import NetworkList
 from tracker.core.networks import parse as parse_networks
 from tracker.core.revocations import Revoked
-from tracker.core.rewrite import Rewriter
 from tracker.core.tokens import TokenCodec
-from tracker.core.tombstones import Digests
 from tracker.deliver import Deliverer
 from tracker.directory import SNAPSHOT_FILE, DirectoryWatch, default_settings
 from tracker.forgetting import keep_forgetting
 from tracker.outgoing import Outgoing
+from tracker.parts import open_revocations, open_store, spool_directory, unrecognised_directory
 from tracker.recall import RECIPIENTS_FILE, Recall
 from tracker.relay import Relay
 from tracker.retention import keep_to
-from tracker.revocations import REVOCATIONS_FILE, Revocations
 from tracker.spool import Spool
-from tracker.stores import Store
 from tracker.stores.accounts import Accounts
 from tracker.stores.audit import Audit
 from tracker.stores.batches import Batches
 from tracker.stores.erasing import Erasure
 from tracker.stores.outbox import Outbox
-from tracker.stores.postgres import Postgres
 from tracker.stores.retention import Retention
-from tracker.stores.revocations import StoredRevocations
-from tracker.stores.sqlite import Sqlite
 from tracker.web.api import api
 from tracker.web.api.audit import AuditApi
 from tracker.web.api.batches import BatchesApi
@@ -80,53 +73,6 @@ LAST_RELAY_S: Final = 3.0
 """How long a stopping process still moves events to the store; what remains waits in the spool."""
 
 logger = logging.getLogger(__name__)
-
-
-def open_store(settings: Settings) -> Store:
-    """The store that the settings name, not yet connected."""
-    kind, _, path = settings.store_url.partition(":///")
-    database = Sqlite(Path(path)) if kind == "sqlite" else Postgres(settings.store_url)
-    return Store(database, Digests(TokenCodec(settings.signing_keys).derive_each("ERASURE")))
-
-
-def unrecognised_reports(settings: Settings) -> UnrecognisedReports:
-    """The reports of this data dir that nobody could make sense of."""
-    return UnrecognisedReports(settings.data_dir / "unrecognised")
-
-
-def open_revocations(settings: Settings, store: Store) -> Revocations:
-    """What is revoked, on this node and in ``store``. Nothing is read yet."""
-    codec = TokenCodec(settings.signing_keys)
-    return Revocations(StoredRevocations(store.database), settings.data_dir / REVOCATIONS_FILE, codec.batch_tags)
-
-
-def build_rewriter(settings: Settings) -> Rewriter:
-    """The rewriter of the default account as the process's settings want it, for a look without the store.
-
-    ``settings`` are complete: `datadir.prepare` was called.
-    """
-    policy = default_settings(settings).policy()
-    return Rewriter(TokenCodec(settings.signing_keys), settings.base_url, policy)
-
-
-def spool_directory(settings: Settings) -> Path:
-    """Where the spool files of this data dir are."""
-    return settings.data_dir / "spool"
-
-
-def check_places(settings: Settings) -> None:
-    """Raise `ConfigError` where the spool or the embedded store can't be where the settings have them.
-
-    Called before the server starts, which says such things at more length.
-    """
-    spool = spool_directory(settings)
-    try:
-        spool.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"TRACKER_DATA_DIR: {spool} cannot be used: {error.strerror}") from error
-    kind, _, path = settings.store_url.partition(":///")
-    if kind == "sqlite" and not Path(path).parent.is_dir():
-        raise ConfigError(f"TRACKER_STORE_URL: {Path(path).parent} is not a directory")
 
 
 class Service:
@@ -179,7 +125,7 @@ class Service:
 
     def _api(self, codec: TokenCodec, invalid: InvalidTraffic, clients: ClientAddresses) -> ASGIApp:
         callers = Callers(self._directory, CallLimit(self._settings.requests_per_key), invalid)
-        unrecognised = unrecognised_reports(self._settings)
+        unrecognised = UnrecognisedReports(unrecognised_directory(self._settings))
         finder = Finder(codec, self._store)
         registry = Registry(self._store, self._recall)
         return api.build(
