@@ -177,10 +177,11 @@ async def _rounds(pair: Any, rounds: int, events: int) -> list[Measured]:
         for number in range(rounds + 1):
             order = (large, small) if number % 2 else (small, large)
             folded = {
-                id(store): await _record(store, list(batch_events(f"r{number}", ROUND_MESSAGES))) for store in order
+                id(store): await _record(store, list(batch_events(f"r{number}", ROUND_MESSAGES, 1 + number)))
+                for store in order
             }
             read = {id(store): min([await _read(store) for _ in range(5)]) for store in order}
-            raw_s = await _timed(raw, list(batch_events(f"raw{number}", ROUND_MESSAGES)))
+            raw_s = await _timed(raw, list(batch_events(f"raw{number}", ROUND_MESSAGES, 1 + number)))
             if number:  # the first one warms up
                 bare.append(raw_s / folded[id(small)])
                 sizes.append(folded[id(small)] / folded[id(large)])
@@ -254,14 +255,15 @@ async def _check(store: Store, messages: int) -> None:
     assert hits == messages, f"{hits} hits counted, {messages} recorded"
 
 
-def batch_events(name: str, messages: int) -> Iterator[Event]:
+def batch_events(name: str, messages: int, day: int = 0) -> Iterator[Event]:
     """A batch's events as they come: all messages are registered, then delivered, then each is opened or clicked."""
+    day_ms = day * 86_400_000
     registration = Registration(None, BATCH, tracks_opens=True, tracks_clicks=True, link_count=len(_URLS))
     for number in range(messages):
         facts = Facts("default", f"{name}-{number:07}", "rewritten", registration=registration)
-        yield _event(facts, number)
+        yield _event(facts, day_ms + number)
     for number in range(messages):
-        yield _event(Facts("default", f"{name}-{number:07}", "delivered", reporter="api"), number)
+        yield _event(Facts("default", f"{name}-{number:07}", "delivered", reporter="api"), day_ms + number)
     for step in range(messages):
         number = step * 7919 % messages if messages % 7919 else step  # readers come in no order
         link, url = (None, None) if step % 5 else (1, _URLS[step % len(_URLS)])
@@ -274,7 +276,7 @@ def batch_events(name: str, messages: int) -> Iterator[Event]:
             user_agent=_AGENTS[step % len(_AGENTS)],
             source=step.to_bytes(8, "big"),
         )
-        yield _event(facts, number + 3600 * 1000)
+        yield _event(facts, day_ms + number + 3600 * 1000)
 
 
 def _event(facts: Facts, milliseconds: int) -> Event:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tracker.core.batches import OTHER, Key, Measure, counted
+from tracker.core.batches import OTHER, Key, Measure, counted, share_of
 from tracker.core.comparison import compare
 from tracker.core.figures import BatchReport, DeviceCount, FailureCount, Metric, Point, Rate
 from tracker.core.model import Registration
@@ -24,7 +24,7 @@ def of(*messages: Status, withdrawn: Mapping[tuple[str, str], int] | None = None
     """The report on a batch of these messages."""
     counts: Counter[Key] = Counter()
     for one in messages:
-        counts.update(counted(one))
+        counts.update(counted(share_of(one)))
     return report("b", 7, counts, withdrawn or {})
 
 

@@ -23,8 +23,9 @@ from .rescue import finish, rescue
 from .room import Room
 from .seals import NewRow, Row, is_whole, sealed, without_seal
 
-_INSERT_ROWS: Final = 256
-"""Rows of one statement at most: a statement for each number of rows, which apsw keeps prepared."""
+_INSERT_ROWS: Final = 64
+"""Rows of one statement at most: a statement for each number of rows, which apsw keeps prepared. With 256 of them that
+takes 29 MB, and is no faster."""
 _READ: Final = f"""
     SELECT json_group_array(json_array(seq, hex(id), {NUMBERS}, hex(facts)))
     FROM (SELECT * FROM event ORDER BY seq LIMIT ?)

@@ -7,13 +7,11 @@ the limits goes on as it came.
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import struct
 from typing import Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tracker import metrics
@@ -21,7 +19,7 @@ from tracker import metrics
 from . import refusals
 from .connections import STATE, Connections, Phase
 from .refusals import Refusal
-from .replies import REPLY, Exchange, Replier
+from .replies import BODILESS, ReplyingProtocol
 
 MAX_FIELDS: Final = 200
 """Headers of a request, or trailers: as objects they take thirty times the room that they take on the wire."""
@@ -34,13 +32,12 @@ LINGER_S: Final = 3.0
 
 _NEVER: Final = float("inf")
 _NO_LINGERING: Final = struct.pack("ii", 1, 0)
-_BODILESS: Final = (b"GET", b"HEAD")
 
 # Looking them up on the enumeration for every request takes longer than all the rest.
 _IDLE, _HEAD, _BODY, _ANSWER, _LAST, _CLOSING = Phase
 
 
-class Connection(HttpToolsProtocol):
+class Connection(ReplyingProtocol):
     """The server's protocol within the limits of `Connections`.
 
     Of uvicorn's own it uses what tests/unit/test_web_connections.py lists: the callbacks of the parser, ``cycle``
@@ -57,7 +54,6 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits: Connections = app_state[STATE]
-        self.replier: Replier | None = app_state.get(REPLY)
         self.phase = _HEAD
         self.deadline = self.write_deadline = _NEVER
         self._unread_bytes = 0
@@ -118,51 +114,13 @@ class Connection(HttpToolsProtocol):
         if refusal:
             self._refuse(refusal)
             return
-        if not self._replies():
+        if not self.replies():
             super().on_headers_complete()  # which may find that the URL is none
         self.headers = []  # so that trailers don't become headers
         self._in_head = False
         self._head_bytes = self._body_bytes = self._wire_bytes = 0
         self.phase = _BODY
         self.deadline = self.limits.now + self.limits.body_s
-
-    def _replies(self) -> bool:
-        """Whether the application replies at once: that takes a third of the time of a task that answers."""
-        parser, url = self.parser, self.url
-        if (
-            self.replier is None
-            or parser.get_method() not in _BODILESS
-            or not parser.should_keep_alive()
-            or parser.should_upgrade()
-            or not (self.cycle is None or self.cycle.response_complete)
-            or self.flow.write_paused
-            or not url.startswith(b"/")
-            or b"#" in url
-        ):
-            return False
-        self.scope["method"] = parser.get_method().decode()
-        self.scope["raw_path"] = url.partition(b"?")[0]
-        try:
-            reply = self.replier(self.scope)  # type: ignore[arg-type]
-        except Exception:  # comes again where the server logs it, and answers: here it would be the client's fault
-            return False
-        if reply is None:
-            return False
-        self.cycle = exchange = Exchange(self.scope["method"], reply.page)
-        if reply.stored is None:
-            self._reply(exchange)
-        else:
-            reply.stored.add_done_callback(functools.partial(self._reply, exchange))
-        return True
-
-    def _reply(self, exchange: Exchange, _: object = None) -> None:
-        if exchange.disconnected:
-            return
-        self.transport.write(exchange.answer(self.server_state.default_headers))
-        exchange.response_started = exchange.response_complete = True
-        if not exchange.keep_alive:
-            self.transport.close()
-        self.on_response_complete()
 
     def _refusal_of_head(self) -> Refusal | None:
         if self.parser.should_upgrade() and self._announces_body():
@@ -172,7 +130,7 @@ class Connection(HttpToolsProtocol):
         # What came is more than the head where a body came along, or where requests are pipelined.
         if self._head_bytes + self._chunk_bytes > self.limits.max_header_bytes and (refusal := self._oversize()):
             return refusal
-        if self.parser.get_method() not in _BODILESS:
+        if self.parser.get_method() not in BODILESS:
             for name, value in self.headers:
                 if name == b"content-length" and int(value) > self.limits.max_body_bytes:
                     return refusals.LARGE_BODY

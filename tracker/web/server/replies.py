@@ -6,11 +6,14 @@ Owns how a page is written. Must not know what is asked, nor when it is answered
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from tracker.web.pages import Page, Reply
 
@@ -19,6 +22,9 @@ REPLY: Final = "reply"
 
 Replier: TypeAlias = Callable[[Scope], Reply | None]
 """What a request is answered of which the head is there; None: the application is to be called as ever."""
+
+BODILESS: Final = (b"GET", b"HEAD")
+"""Methods of requests that need no body to be answered."""
 
 
 class Exchange(RequestResponseCycle):
@@ -50,3 +56,58 @@ class Exchange(RequestResponseCycle):
         if self.method != "HEAD":
             parts.append(page.body)
         return b"".join(parts)
+
+
+class ReplyingProtocol(HttpToolsProtocol):
+    """The server's protocol, which asks for a reply before it starts a task.
+
+    With a task, and with the server's own way of writing, a pixel takes 1.4 times as long.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._replier: Replier | None = app_state.get(REPLY)
+
+    def replies(self) -> bool:
+        """Whether the application replies at once; called when the head of a request is there."""
+        parser, url = self.parser, self.url
+        if (
+            self._replier is None
+            or parser.get_method() not in BODILESS
+            or not parser.should_keep_alive()
+            or parser.should_upgrade()
+            or not (self.cycle is None or self.cycle.response_complete)
+            or self.flow.write_paused
+            or not url.startswith(b"/")
+            or b"#" in url
+        ):
+            return False
+        self.scope["method"] = parser.get_method().decode()
+        self.scope["raw_path"] = url.partition(b"?")[0]
+        try:
+            reply = self._replier(self.scope)  # type: ignore[arg-type]
+        except Exception:  # comes again where the server logs it, and answers: here it would be the client's fault
+            return False
+        if reply is None:
+            return False
+        self.cycle = exchange = Exchange(self.scope["method"], reply.page)
+        if reply.stored is None:
+            self._reply(exchange)
+        else:
+            reply.stored.add_done_callback(functools.partial(self._reply, exchange))
+        return True
+
+    def _reply(self, exchange: Exchange, _: object = None) -> None:
+        if exchange.disconnected:
+            return
+        self.transport.write(exchange.answer(self.server_state.default_headers))
+        exchange.response_started = exchange.response_complete = True
+        if not exchange.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
