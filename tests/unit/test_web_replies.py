@@ -31,7 +31,7 @@ class Edge:
         self.state = ServerState()
 
     def reply(self, scope: Scope) -> Reply | None:
-        path = b"/" + scope["raw_path"].rpartition(b"/")[2]
+        path = b"/" + scope["raw_path"].rpartition(b"/")[2].partition(b"#")[0]
         if path == b"/broken":
             raise LookupError
         if path not in (b"/now", b"/soon", b"/last"):
