@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tracker.web.pages import Page, Reply, encode_head
-from tracker.web.server.replies import REPLY, ReplyingProtocol
+from tracker.web.server.replies import REPLY, Exchange, ReplyingProtocol
 
 
 class Protocol(ReplyingProtocol):
@@ -163,6 +166,13 @@ async def test_the_server_stops_while_a_reply_waits() -> None:
         answer = await asyncio.wait_for(reader.read(), 5)
         assert b"\r\nconnection: close\r\n" in answer
         assert answer.endswith(b"/soon")
+
+
+def test_an_exchange_has_what_the_server_asks_of_a_request() -> None:
+    """If this fails after an update of uvicorn, read its httptools_impl.py, then mend web/server/replies.py."""
+    asked = set(re.findall(r"(?:self\.|existing_)cycle\.(\w+)", inspect.getsource(HttpToolsProtocol)))
+    assert {"response_complete", "disconnected", "message_event", "keep_alive", "more_body", "body"} <= asked
+    assert all(hasattr(Exchange("GET", Page(200, [], b"")), name) for name in asked)
 
 
 def test_a_header_that_would_be_two_is_none() -> None:
