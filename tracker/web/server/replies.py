@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from starlette.types import Scope
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from tracker.web.pages import Page, Reply
 
@@ -64,21 +62,12 @@ class ReplyingProtocol(HttpToolsProtocol):
     With a task, and with the server's own way of writing, a pixel takes 1.4 times as long.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._replier: Replier | None = app_state.get(REPLY)
-
     def replies(self) -> bool:
         """Whether the application replies at once; called when the head of a request is there."""
         parser, url = self.parser, self.url
+        replier: Replier | None = self.app_state.get(REPLY)
         if (
-            self._replier is None
+            replier is None
             or parser.get_method() not in BODILESS
             or not parser.should_keep_alive()
             or parser.should_upgrade()
@@ -91,7 +80,7 @@ class ReplyingProtocol(HttpToolsProtocol):
         self.scope["method"] = parser.get_method().decode()
         self.scope["raw_path"] = url.partition(b"?")[0]
         try:
-            reply = self._replier(self.scope)  # type: ignore[arg-type]
+            reply = replier(self.scope)  # type: ignore[arg-type]
         except Exception:  # comes again where the server logs it, and answers: here it would be the client's fault
             return False
         if reply is None:
