@@ -138,6 +138,23 @@ async def test_concurrent_overlapping_batches_count_once(database: Database) -> 
             await each.close()
 
 
+async def test_concurrent_batches_on_messages_that_are_new_to_all_of_them(database: Database) -> None:
+    messages = [f"m-{number}" for number in range(40)]
+    batches = [
+        [registered(message_id) for message_id in messages],
+        [event("clicked", message_id, **HIT) for message_id in messages],
+        [event("delivered", message_id) for message_id in reversed(messages)],
+    ]
+    stores = [database.store() for _ in batches]
+    try:
+        await asyncio.gather(*(each.record(batch) for each, batch in zip(stores, batches, strict=True)))
+        for message_id, *events in zip(messages, batches[0], batches[1], reversed(batches[2]), strict=True):
+            assert await stores[0].status("default", message_id) == folded(*events)
+    finally:
+        for each in stores:
+            await each.close()
+
+
 async def test_the_view_says_what_the_status_says(store: Store, database: Database) -> None:
     events = one_of_each()
     started = time.time_ns() // 1000

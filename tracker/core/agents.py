@@ -115,7 +115,7 @@ def judge(hits: Iterable[Event], arrived: int | None, settings: ClassifierSettin
     """
     hits = list(hits)
     verdicts = {event.id: _timed(event, arrived, settings) for event in hits}
-    if settings.bursts:
+    if settings.bursts and len(hits) > 1:
         sweeps_since = arrived if settings.sweeps else None
         for id_, reason in found_in(hits, round(settings.burst_s * _SECOND_US), sweeps_since).items():
             if verdicts[id_].actor is Actor.HUMAN:

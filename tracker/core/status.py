@@ -79,10 +79,6 @@ class Counts(msgspec.Struct):
         """By whomever."""
         return self.human + self.proxy + self.machine
 
-    def copied(self) -> Counts:
-        """The same again."""
-        return Counts(self.human, self.proxy, self.machine)
-
     def add(self, actor: Actor, count: int) -> None:
         """Count ``count`` more hits of ``actor``."""
         setattr(self, actor, getattr(self, actor) + count)
@@ -176,16 +172,6 @@ class Status(msgspec.Struct):
         """The stage as reports name it."""
         return self.shown.last_action
 
-    def copied(self) -> Status:
-        """The same again, of which nothing changes with this one."""
-        return msgspec.structs.replace(
-            self,
-            opens=self.opens.copied(),
-            clicks=self.clicks.copied(),
-            links={link: counts.copied() for link, counts in self.links.items()},
-            devices=dict(self.devices),
-        )
-
 
 # Looked up for every event: on the enumeration itself that takes ten times as long.
 _OPENED: Final = EventType.OPENED.value
@@ -200,10 +186,17 @@ def fold(status: Status, events: Iterable[tuple[Event, Verdict | None]]) -> Stat
     """
     for event, verdict in events:
         if verdict is not None:
-            _fold_hit(status, event, verdict.actor)
-        elif (step := _STEPS.get(event.facts.type)) is not None:
-            step(status, event)
+            fold_hit(status, event, verdict.actor)
+        else:
+            fold_reported(status, event)
     return status
+
+
+def fold_reported(status: Status, event: Event) -> None:
+    """Fold in one event that is no hit."""
+    step = _STEPS.get(event.facts.type)
+    if step is not None:
+        step(status, event)
 
 
 def whole_fold(account: str, message_id: str, events: Iterable[tuple[Event, Verdict | None]]) -> Status:
@@ -212,7 +205,8 @@ def whole_fold(account: str, message_id: str, events: Iterable[tuple[Event, Verd
     return fold(Status(account, message_id), distinct.values())
 
 
-def _fold_hit(status: Status, event: Event, actor: Actor) -> None:
+def fold_hit(status: Status, event: Event, actor: Actor) -> None:
+    """Fold in one hit, of ``actor``."""
     _count_hit(status, event, actor, event.count)
     if event.facts.type == _OPENED:
         if actor is not _MACHINE:

@@ -7,7 +7,7 @@ A hit that is gone stays so, even if an earlier consent to it arrives later: non
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Final
 
 from tracker.core.agents import classify
@@ -33,11 +33,10 @@ def locking(events: Iterable[Event]) -> Generator[Each, Sequence[Row], None]:
     yield Each("lock_accounts", sorted([(account, True) for account in alone] + [(one, False) for one in together]))
 
 
-def concerned(said: Sequence[Event], known: Container[Key]) -> Generator[Each, Sequence[Row], set[Key]]:
+def concerned(said: Sequence[Event]) -> Generator[Each, Sequence[Row], set[Key]]:
     """The messages of everybody whose tracking ``said`` denies, to be locked: their hits may have to go.
 
-    That is so, too, where ``said`` tells who it was that denied it before, on the page of a message: one of ``known``,
-    which the store has had something of.
+    That is so, too, where ``said`` tells who it was that denied it before, on the page of a message.
     """
     denials = [event for event in said if _denies(event.facts.change)]
     persons = {
@@ -46,7 +45,7 @@ def concerned(said: Sequence[Event], known: Container[Key]) -> Generator[Each, S
         if event.facts.change is not None and event.facts.change.recipient is not None
     }
     messages = {key_of(event) for event in denials if event.facts.message_id}
-    registered = {key for event in said if event.facts.type == _REWRITTEN and (key := key_of(event)) in known}
+    registered = {key_of(event) for event in said if event.facts.type == _REWRITTEN}
     for account, message_id, *_, detail in (yield Each("effects", sorted(registered))):
         if _denies(change_in(detail)):
             messages.add((account, message_id))

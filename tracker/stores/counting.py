@@ -15,6 +15,7 @@ from tracker.core.batches import Key as BatchKey
 from tracker.core.naming import Names
 from tracker.core.status import Status
 
+from .before import Before
 from .database import Each, Row
 from .rows import Key
 
@@ -28,16 +29,13 @@ _TELLING_CHARS: Final = 3
 """A shorter reference is within other words by chance."""
 
 
-def counting(before: Mapping[Key, Status], after: Iterable[Status]) -> Generator[Each, Sequence[Row], None]:
+def counting(before: Mapping[Key, Before], after: Iterable[Status]) -> Generator[Each, Sequence[Row], None]:
     """Adds to the counts of batches what the statuses ``after`` count for more than those ``before`` did."""
-    pairs = Counter(
-        (
-            status.account,
-            *_counted_for(before.get((status.account, status.message_id))),
-            *_counted_for(status),
-        )
-        for status in after
-    )
+    pairs: Counter[tuple[str, str | None, Share | None, str | None, Share | None]] = Counter()
+    for status in after:
+        was = before.get((status.account, status.message_id))
+        old_batch, old = (None, None) if was is None else (was.batch, was.share)
+        pairs[status.account, old_batch, old, batch_of(status), share_of(status)] += 1
     counts: Counter[_Place] = Counter()
     for (account, old_batch, old, new_batch, new), times in pairs.items():
         if (old_batch, old) != (new_batch, new):
@@ -49,20 +47,15 @@ def counting(before: Mapping[Key, Status], after: Iterable[Status]) -> Generator
     yield Each("add_batch_counts", sorted((*place, count) for place, count in counts.items() if count))
 
 
-def _counted_for(status: Status | None) -> tuple[str | None, Share | None]:
-    """The batch that it counts for, and its share."""
-    return (None, None) if status is None else (batch_of(status), share_of(status))
-
-
 def _add(counts: Counter[_Place], account: str, batch: str | None, added: Mapping[BatchKey, int], times: int) -> None:
     for (measure, key), count in added.items():
         if batch is not None:
             counts[account, batch, measure, key] += count * times
 
 
-def batch_of(status: Status | None) -> str | None:
+def batch_of(status: Status) -> str | None:
     """The batch that it counts for."""
-    return status.registration.batch if status is not None and status.registration is not None else None
+    return None if status.registration is None else status.registration.batch
 
 
 def _bounded(counts: Counter[_Place]) -> Generator[Each, Sequence[Row], Counter[_Place]]:

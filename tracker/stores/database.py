@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from tracker.core.errors import StoreUnavailable
+
 Row = Sequence[Any]
 """A row as a driver gives or takes it: its values by position."""
 
@@ -38,6 +40,10 @@ Concurrent procedures must take tables in the same order, and keys within a tabl
 """
 
 
+class Overtaken(StoreUnavailable):
+    """Somebody else added a message that was not there when it was asked about. The next try finds it."""
+
+
 class Database(Protocol):
     """A database with tracker's schema. Several processes may use one at the same time.
 
@@ -63,7 +69,8 @@ class Database(Protocol):
     async def write(self, procedure: Procedure[Result]) -> Result:
         """Carry out ``procedure`` in one transaction: all of it, or nothing.
 
-        Raises `EventRejected` when the database can never take some value in it.
+        Raises `EventRejected` when the database can never take some value in it, and `Overtaken` where a message that
+        it adds is there by now.
         """
 
     async def scrub(self) -> None:

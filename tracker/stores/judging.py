@@ -15,8 +15,9 @@ import msgspec
 
 from tracker.core.agents import JUDGED_TYPES, REACH_US, ClassifierSettings, arrived_at, differ, judge
 from tracker.core.model import Event, EventType, Verdict
-from tracker.core.status import Status, count_anew, fold, whole_fold
+from tracker.core.status import Status, count_anew, fold_hit, whole_fold
 
+from .before import Before
 from .database import Each, Row
 from .rows import Key, judged_event, key_of, verdict_row
 
@@ -35,6 +36,7 @@ class _Settings(msgspec.Struct, frozen=True):
     classifier: ClassifierSettings = ClassifierSettings()
 
 
+_DEFAULTS: Final = ClassifierSettings()
 _decode_settings: Final = msgspec.json.Decoder(_Settings).decode
 
 
@@ -46,8 +48,7 @@ class Classifiers:
 
     def judge(self, hits: Iterable[Event], status: Status) -> dict[bytes, Verdict]:
         """The verdicts on ``hits``, all of them of one message, which is at ``status`` but for them."""
-        settings = self._of.get(status.account) or ClassifierSettings()
-        return judge(hits, arrived_at(status.sent_at, status.delivered_at), settings)
+        return judge(hits, _arrived(status), self._of.get(status.account, _DEFAULTS))
 
 
 def _classifier_in(document: str) -> ClassifierSettings:
@@ -55,7 +56,7 @@ def _classifier_in(document: str) -> ClassifierSettings:
     try:
         return _decode_settings(document).classifier
     except msgspec.ValidationError:
-        return ClassifierSettings()
+        return _DEFAULTS
 
 
 def classifiers(keys: Iterable[Key]) -> Generator[Each, Sequence[Row], Classifiers]:
@@ -64,30 +65,34 @@ def classifiers(keys: Iterable[Key]) -> Generator[Each, Sequence[Row], Classifie
 
 
 def judging(
-    new: Sequence[Event], before: Mapping[Key, Status], statuses: Mapping[Key, Status]
+    new: Sequence[Event], before: Mapping[Key, Before], statuses: Mapping[Key, Status]
 ) -> Generator[Each, Sequence[Row], dict[Key, Status]]:
     """Folds the hits ``new``, which are stored, into ``statuses``, and changes the verdicts that they change.
 
     Returns the statuses of the messages whose arrival was reported in another way, which may change any verdict: they
     are folded from all of their events.
     """
+    again = {key for key, was in before.items() if was.has_hits and was.arrived != _arrived(statuses[key])}
     by_message: dict[Key, list[Event]] = defaultdict(list)
     for event in new:
         by_message[key_of(event)].append(event)
-    again = {key for key, status in before.items() if status.has_hits and _arrived(status) != _arrived(statuses[key])}
     known = yield from classifiers(by_message.keys() | again)
-    near = yield from _with_earlier(before, {key: hits for key, hits in by_message.items() if key not in again})
+    for key in again:
+        by_message.pop(key, None)
+    earlier = yield from _earlier(before, by_message)
     verdicts: dict[bytes, Verdict] = {}
     moved = set()
-    for key, judged in near.items():
-        now = known.judge((event for event, _ in judged), statuses[key])
-        verdicts |= {event.id: now[event.id] for event in by_message[key]}
-        fold(statuses[key], [(event, now[event.id]) for event in by_message[key]])
-        for event, old in _touched(judged, by_message[key]):
+    for key, hits in by_message.items():
+        status, near = statuses[key], earlier.get(key, ())
+        now = known.judge([*hits, *(event for event, _ in near)], status)
+        for event in hits:
+            verdicts[event.id] = now[event.id]
+            fold_hit(status, event, now[event.id].actor)
+        for event, old in _touched(near, hits):
             if differ(old, now[event.id]):
                 verdicts[event.id] = now[event.id]
                 if old.actor is not now[event.id].actor:
-                    count_anew(statuses[key], event, old.actor, now[event.id].actor)
+                    count_anew(status, event, old.actor, now[event.id].actor)
                     moved.add(key)
     yield from _putting(verdicts)
     yield from _timing(moved, statuses)
@@ -127,27 +132,29 @@ def _putting(verdicts: Mapping[bytes, Verdict]) -> Generator[Each, Sequence[Row]
     yield Each("put_verdicts", [verdict_row(id_, verdicts[id_]) for id_ in sorted(verdicts)])
 
 
-def _with_earlier(
-    before: Mapping[Key, Status], new: Mapping[Key, Sequence[Event]]
+def _earlier(
+    before: Mapping[Key, Before], new: Mapping[Key, Sequence[Event]]
 ) -> Generator[Each, Sequence[Row], dict[Key, list[_Judged]]]:
-    """``new`` with the earlier hits that it takes to judge them, and these."""
-    near: dict[Key, list[_Judged]] = {key: [(event, None) for event in hits] for key, hits in new.items()}
-    spans = [(*key, *_span(hits), MOST_NEAR) for key, hits in new.items() if _may_matter(before[key], hits)]
+    """The earlier hits that it takes to judge the hits ``new``, and these."""
+    near: dict[Key, list[_Judged]] = defaultdict(list)
+    spans = [(*key, *_span(hits), MOST_NEAR) for key, hits in new.items() if _may_matter(before.get(key), hits)]
     for row in (yield Each("earlier_hits_near", sorted(spans))):
         event, verdict = judged_event(row)
         near[key_of(event)].append((event, verdict))
     return near
 
 
-def _may_matter(before: Status, new: Sequence[Event]) -> bool:
+def _may_matter(before: Before | None, new: Sequence[Event]) -> bool:
     """Whether hits that were judged earlier may have a part in the verdicts on ``new``, or get another one by them.
 
     Only bursts connect one hit with another, and there is none without two clicks, or one on the hidden link.
     """
-    if before.clicks.total:
+    if before is None or not before.has_hits:
+        return False
+    if before.has_clicks:
         return True
     clicks = [event.facts for event in new if event.facts.type == EventType.CLICKED]
-    return before.has_hits and (len({facts.url for facts in clicks}) > 1 or any(facts.honeypot for facts in clicks))
+    return len({facts.url for facts in clicks}) > 1 or any(facts.honeypot for facts in clicks)
 
 
 def _span(hits: Sequence[Event]) -> tuple[int, int]:

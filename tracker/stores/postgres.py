@@ -9,15 +9,15 @@ session is free (pgbouncer in transaction mode) may stand in between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, cast
 
 import asyncpg  # type: ignore[import-untyped]
 
 from tracker.core.errors import ConfigError, StoreUnavailable
 
-from .database import Each, Once, Procedure, Result, Row
+from .database import Each, Once, Overtaken, Procedure, Result, Row
 from .faults import Faults, translated
 from .queries import load_migrations, load_queries, missing
 
@@ -101,7 +101,7 @@ class Postgres:
 
     async def write(self, procedure: Procedure[Result]) -> Result:
         """See `Database`."""
-        with translated(UNAVAILABLE, REJECTED):
+        with translated(UNAVAILABLE, REJECTED), _noticed():
             async with self._transaction() as db:
                 rows = None
                 while True:
@@ -205,6 +205,17 @@ def _advance(procedure: Procedure[Result], rows: Sequence[Row] | None) -> tuple[
         return (next(procedure) if rows is None else procedure.send(rows)), None
     except StopIteration as done:
         return None, done.value
+
+
+@contextmanager
+def _noticed() -> Iterator[None]:
+    """Tells a message that somebody else added first from what can never be stored."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "messages_pkey":
+            raise
+        raise Overtaken("somebody else added a message just now") from error
 
 
 def _is_lost(db: Any) -> bool:

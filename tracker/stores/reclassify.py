@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tracker.core.status import Status
 
 from . import changing
+from .before import before
 from .counting import counting
 from .database import Database, Each, Once, Row
 from .judging import classifiers, rejudging
@@ -53,14 +54,15 @@ def _reclassifying(account: str, after: str) -> Generator[Once | Each, Sequence[
     ids = yield Once("message_ids_after", (account, after, PAGE_MESSAGES))
     keys = [(account, row[0]) for row in ids]
     rows = yield Each("lock_messages", keys)
-    before: dict[Key, Status] = {(row[0], row[1]): status_in(row) for row in rows}
-    counted = {(row[0], row[1]): before[row[0], row[1]] for row in rows if row[-1]}
-    known = yield from classifiers(before)
-    statuses = yield from rejudging(before, before, known)
-    changed = [statuses[key] for key in sorted(statuses) if statuses[key] != before[key]]
-    uncounted = [statuses[key] for key in sorted(before.keys() - counted.keys()) if statuses[key] == before[key]]
-    yield Each("put_messages", [status_row(status) for status in (*changed, *uncounted)])
-    yield from counting(counted, (*changed, *uncounted))
-    yield from changing.noting(before, changed)
-    stages = sum(status.stage is not before[status.account, status.message_id].stage for status in changed)
+    old: dict[Key, Status] = {(row[0], row[1]): status_in(row) for row in rows}
+    stored = {(row[0], row[1]): before(old[row[0], row[1]], is_counted=bool(row[-1])) for row in rows}
+    uncounted = {(row[0], row[1]) for row in rows if not row[-1]}
+    known = yield from classifiers(old)
+    statuses = yield from rejudging(old, old, known)
+    changed = [statuses[key] for key in sorted(statuses) if statuses[key] != old[key]]
+    only_counted = [statuses[key] for key in sorted(uncounted) if statuses[key] == old[key]]
+    yield Each("put_messages", [status_row(status) for status in (*changed, *only_counted)])
+    yield from counting(stored, (*changed, *only_counted))
+    yield from changing.noting(stored, changed)
+    stages = sum(status.stage is not old[status.account, status.message_id].stage for status in changed)
     return Page(len(keys), len(changed), stages, keys[-1][1] if len(keys) == PAGE_MESSAGES else None)

@@ -3,20 +3,22 @@
 Owns the steps, their order and what each of their rows says. Must not know a database.
 
 Messages are locked before anything is asked about their recipients' consent. So of two batches at once, one with a hit
-and one with the recipient's withdrawal, the later one sees what the earlier one did.
+and one with the recipient's withdrawal, the later one sees what the earlier one did. A message that is not there yet
+can't be locked: it is added whole, once all is known of it, and of two who add it the later one begins again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from tracker.core.devices import device_of
 from tracker.core.model import Event, EventType
-from tracker.core.status import Status, fold
+from tracker.core.status import Status, fold_reported
 from tracker.core.tombstones import Digests
 
 from . import changing, consent, limits
+from .before import before
 from .counting import counting
 from .database import Each, Once, Row
 from .effects import recording_effects
@@ -34,7 +36,7 @@ def recording(events: Iterable[Event], digests: Digests) -> Generator[Once | Eac
     """The steps that store ``events`` and fold those not known before into what they concern.
 
     Returns how many hits and reports were dropped, since they are of people who were erased. Raises `EventRejected`
-    where some event can never be stored.
+    where some event can never be stored, and is `Overtaken` by who added a message at the same time.
     """
     by_id = {event.id: event for event in events}
     batch = [by_id[event_id] for event_id in sorted(by_id)]
@@ -51,15 +53,12 @@ def _keeping(batch: Sequence[Event]) -> Steps:
     hits = [event for event in batch if event.facts.type in _REQUESTS]
     said = yield from _adding(said)
     keys = {key_of(event) for event in (*said, *hits) if event.facts.message_id}
-    created = yield Each("add_messages", sorted(keys))
-    known = keys.difference(map(tuple, created))
-    concerned = yield from consent.concerned(said, known)
-    # Those that were just added are locked by that, and nothing is known of them.
-    before = {key: Status(*key) for key in keys - known}
-    states = yield Each("lock_messages", sorted(known | concerned))
-    before |= {(state[0], state[1]): status_in(state) for state in states}
+    concerned = yield from consent.concerned(said)
+    states = yield Each("lock_messages", sorted(keys | concerned))
+    statuses = {(state[0], state[1]): status_in(state) for state in states}
     counted = {(state[0], state[1]) for state in states if state[-1]}
-    statuses = {key: status.copied() for key, status in before.items()}
+    known = {key: before(status, is_counted=key in counted) for key, status in statuses.items()}
+    statuses |= {key: Status(*key) for key in keys - known.keys()}
     _fold(statuses, said)
     standings = yield from recording_effects(said, known)
     hits = yield from consent.keeping(hits, statuses)
@@ -68,17 +67,25 @@ def _keeping(batch: Sequence[Event]) -> Steps:
     # keys would not hold.
     agents = {agent for event in (*said, *new_hits) if (agent := event.facts.user_agent) is not None}
     yield Each("add_user_agents", sorted((agent_digest(agent), agent, device_of(agent)) for agent in agents))
-    refolded = yield from judging([event for event in new_hits if event.facts.type in HITS], before, statuses)
+    refolded = yield from judging([event for event in new_hits if event.facts.type in HITS], known, statuses)
     statuses |= refolded
     withdrawn = yield from consent.withdrawing(said, standings, statuses)
     known_settings = yield from classifiers(withdrawn)
     statuses |= yield from rejudging(withdrawn, statuses, known_settings)
     events_of = {key_of(event) for event in (*said, *new_hits)}
     changed = [statuses[key] for key in sorted((events_of & statuses.keys()) | refolded.keys() | withdrawn)]
-    yield Each("put_messages", [status_row(status) for status in changed])
-    yield from counting({key: before[key] for key in counted}, changed)
-    earlier = {key: status for key, status in before.items() if key in known or key in concerned}
-    yield from changing.noting(earlier, changed, withdrawn=withdrawn)
+    yield from _putting(changed, known)
+    yield from counting(known, changed)
+    yield from changing.noting(known, changed, withdrawn=withdrawn)
+
+
+def _putting(changed: Sequence[Status], known: Container[Key]) -> Generator[Each, Sequence[Row], None]:
+    """Stores ``changed``. What is not ``known`` is added: who finds it there by now is `Overtaken`."""
+    new, old = list[Row](), list[Row]()
+    for status in changed:
+        (old if (status.account, status.message_id) in known else new).append(status_row(status))
+    yield Each("put_messages", old)
+    yield Each("add_messages", new)
 
 
 def _first_reports(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Event]]:
@@ -103,7 +110,8 @@ def _adding(events: Sequence[Event]) -> Generator[Each, Sequence[Row], list[Even
     return [by_id[row[0]] for row in added]
 
 
-def _fold(statuses: dict[Key, Status], events: Iterable[Event]) -> None:
+def _fold(statuses: Mapping[Key, Status], events: Iterable[Event]) -> None:
     for event in events:
-        if key_of(event) in statuses:  # an event of no message is folded into none
-            fold(statuses[key_of(event)], [(event, None)])
+        status = statuses.get(key_of(event))
+        if status is not None:  # an event of no message is folded into none
+            fold_reported(status, event)

@@ -48,6 +48,7 @@ _decode_reasons: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_changes: Final = msgspec.json.Decoder(tuple[tuple[int, Consent], ...]).decode
 _decode_detail: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
+_CLASSES: Final = {class_.value: class_ for class_ in MessageClass}
 _UNREGISTERED: Final = (None,) * len(Registration.__struct_fields__)
 
 
@@ -190,7 +191,7 @@ def status_in(row: Row) -> Status:
     registration = None
     if list_name is not None:
         registration = Registration(
-            recipient, batch, list_name, MessageClass(message_class), bool(opens), bool(clicks), *more
+            recipient, batch, list_name, _CLASSES[message_class], bool(opens), bool(clicks), *more
         )
     fields = (
         *row[:2],
@@ -200,8 +201,8 @@ def status_in(row: Row) -> Status:
         *row[14:25],
         Counts(*row[25:28]),
         Counts(*row[28:31]),
-        {(link.index, link.url): link.clicks for link in _decode_links(row[31])},
-        _decode_devices(row[32]),
+        {} if row[31] == "[]" else {(link.index, link.url): link.clicks for link in _decode_links(row[31])},
+        {} if row[32] == "{}" else _decode_devices(row[32]),
     )
     return Status(*fields)
 

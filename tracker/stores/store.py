@@ -16,11 +16,14 @@ from tracker.core.recipients import ListStanding, Standing
 from tracker.core.status import Status
 from tracker.core.tombstones import Digests
 
-from .database import Database, Each, Once, Row
+from .database import Database, Each, Once, Overtaken, Row
 from .limits import is_key
 from .recording import recording
 from .rows import judged_event, key_of, list_standing_in, standing_in, status_in
 from .tombstones import is_erased, person_of, standing, taken_anew
+
+_TRIES: Final = 5
+"""As often is a batch recorded in a row where others add the same messages."""
 
 _Found = TypeVar("_Found")
 
@@ -102,8 +105,15 @@ class Store:
         Events stored before, by their id, change nothing, so a batch may be tried again after any failure.
         Raises `EventRejected` when some event of the batch can never be stored; then none of it is.
         """
-        dropped = await self.database.write(recording(events, self.digests))
-        metrics.ERASED.inc(dropped)
+        for again in reversed(range(_TRIES)):
+            try:
+                dropped = await self.database.write(recording(events, self.digests))
+            except Overtaken:
+                if not again:
+                    raise
+            else:
+                metrics.ERASED.inc(dropped)
+                return
 
     async def status(self, account: str, message_id: str) -> Status | None:
         """The status of one message, or None where nothing is known of it."""

@@ -74,11 +74,24 @@ JOIN tracker.verdicts AS v ON v.event_id = e.id
 GROUP BY e.account, e.message_id
 
 -- name: add_messages
--- The keys that come back are those of messages that were not known yet.
-INSERT INTO tracker.messages (account, message_id)
-SELECT * FROM unnest($1::text[], $2::text[])
-ON CONFLICT DO NOTHING
-RETURNING account, message_id
+-- One that is there by now is an error, on which the whole transaction begins again.
+INSERT INTO tracker.messages (
+    account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
+    rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
+    first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
+    complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
+    clicks_machine, links, devices, stage_rank, stage, label, last_action,
+    updated_at, is_counted, version
+)
+SELECT n.*, clock_timestamp(), TRUE, 1
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[],
+    $9::integer[], $10::text[], $11::timestamptz[], $12::uuid[], $13::timestamptz[], $14::uuid[],
+    $15::text[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
+    $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[], $24::timestamptz[],
+    $25::timestamptz[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[],
+    $32::jsonb[], $33::jsonb[], $34::smallint[], $35::text[], $36::text[], $37::text[]
+) AS n
 
 -- name: lock_messages
 -- Sorted before they are locked: two batches never wait for each other.

@@ -46,8 +46,17 @@ JOIN verdicts AS v ON v.event_id = e.id
 WHERE e.account = ?1 AND e.message_id = ?2
 
 -- name: add_messages
--- The keys that come back are those of messages that were not known yet.
-INSERT INTO messages (account, message_id) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING account, message_id
+INSERT INTO messages (
+    account, message_id, recipient, batch, list, message_class, tracks_opens, tracks_clicks, link_count,
+    rfc822_message_id, rewritten_at, rewritten_id, failed_at, failed_id, failure, sent_at, delivered_at,
+    first_opened_at, last_opened_at, first_clicked_at, last_clicked_at, replied_at, unsubscribed_at,
+    complained_at, untracked_since, opens_human, opens_proxy, opens_machine, clicks_human, clicks_proxy,
+    clicks_machine, links, devices, stage_rank, stage, label, last_action,
+    updated_at, is_counted, version
+) VALUES (
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    CAST(unixepoch('subsec') * 1000000 AS INTEGER), TRUE, 1
+)
 
 -- name: lock_messages
 -- The transaction holds the whole database already.
