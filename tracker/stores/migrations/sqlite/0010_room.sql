@@ -1,0 +1,1 @@
+-- PostgreSQL's pages of messages get room here; SQLite keeps some in every page by itself.
