@@ -148,8 +148,8 @@ class Relay:
                 self._rows_at_once = min(_BATCH_ROWS, 2 * self._rows_at_once)
             except (StoreUnavailable, SpoolUnavailable, TimeoutError) as error:
                 self._failed(str(error) or "timeout")
-                if self._failures > _PATIENCE:  # perhaps there is too much in it for one transaction
-                    self._rows_at_once = max(1, self._rows_at_once // 2)
+                # Perhaps there is too much in it for one transaction; and to find the store still away, few are enough.
+                self._rows_at_once = max(1, self._rows_at_once // 4)
             except Exception as error:
                 self._crashes += 1
                 # Without the message of the exception, which may quote an address.

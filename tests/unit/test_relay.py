@@ -202,6 +202,23 @@ def test_a_batch_that_is_too_much_for_the_store_is_made_smaller(tmp_path: Path) 
     assert max(sizes) == 20
 
 
+def test_a_store_that_is_away_is_asked_with_ever_fewer_events(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def away(events: Sequence[Event]) -> None:
+        sizes.append(len(events))
+        raise StoreUnavailable
+
+    async def check() -> None:
+        async with opened(tmp_path) as spool:
+            await spool.append_all([(hit(number), number) for number in range(1500)])
+            async with relaying(spool, PlannedStore(away)):
+                await until(lambda: len(sizes) > 7)
+
+    run(check())
+    assert sizes[:8] == [1500, 1000, 250, 62, 15, 3, 1, 1]
+
+
 def test_drain_relays_what_is_there(tmp_path: Path) -> None:
     async def main() -> None:
         store = PlannedStore()
