@@ -11,12 +11,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tracker.core.comparison import MAX_BATCHES, NAMES, compare, percent
+from tracker.core.comparison import MAX_BATCHES, NAMES, chosen_batches, compare, percent
 from tracker.core.figures import BatchReport, Hits, Metric, Rate
 from tracker.core.status import Counts
 from tracker.stores.accounts import Accounts
 from tracker.stores.batches import Batches
-from tracker.web.api.batches import chosen_batches, reports_on
 
 from .accounts import Commands, add_account_option
 from .opening import opened_store
@@ -51,7 +50,7 @@ def _report(parsed: argparse.Namespace) -> int:
 async def _read(account: str, names: Sequence[str]) -> list[BatchReport]:
     async with opened_store() as store:
         await Accounts(store.database).settings(account)  # raises where there is no such account
-        return await reports_on(Batches(store.database), account, names)
+        return await Batches(store.database).reports(account, names)
 
 
 def _numbers(reports: Sequence[BatchReport]) -> Iterator[_Row]:

@@ -1,6 +1,7 @@
 """What batches' reports say about each other: differences, how sure they are, and that in plain words.
 
-Owns the verdicts, and the notes on what makes two batches hard to compare. Must not know where reports come from.
+Owns which batches can be compared, the verdicts, and the notes on what makes that hard. Must not know where reports
+come from.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from .errors import InvalidRequest
 from .figures import BatchReport, Metric
 from .intervals import CONFIDENCE, Interval, Share, newcombe
 
@@ -68,6 +70,16 @@ class Comparison(msgspec.Struct, frozen=True):
     """Batch by batch, and of each batch every metric."""
     notes: list[str]
     """What makes the batches hard to compare, a sentence each."""
+
+
+def chosen_batches(names: Sequence[str], least: int) -> Sequence[str]:
+    """``names`` of batches, if they are as many as can be compared. Raises `InvalidRequest`."""
+    if not least <= len(names) <= MAX_BATCHES:
+        raise InvalidRequest([("batch", f"must be given {least} to {MAX_BATCHES} times, once for each batch")])
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequest([("batch", f"names {twice!r} more than once")])
+    return names
 
 
 def compare(reports: Sequence[BatchReport], now: int, confidence: float = CONFIDENCE) -> Comparison:

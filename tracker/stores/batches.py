@@ -1,6 +1,6 @@
 """What is known of batches: their counts, and which messages are in them.
 
-Owns these questions to the database. Must not change anything, nor say what the counts mean: that is `core.report`.
+Owns these questions to the database. Must not change anything. What the counts mean is `core.report`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tracker.core.batches import Key
+from tracker.core.errors import NotThere
+from tracker.core.figures import BatchReport
+from tracker.core.report import report
 from tracker.core.status import Status
 
 from .database import Database, Each, Once
@@ -54,6 +57,13 @@ class Batches:
             if batch in found:
                 found[batch].withdrawn[type_, actor] = count
         return found
+
+    async def reports(self, account: str, batches: Sequence[str]) -> list[BatchReport]:
+        """The reports on ``batches``, in that order. Raises `NotThere`."""
+        found = await self.counts(account, batches)
+        if unknown := [repr(name) for name in batches if name not in found]:
+            raise NotThere(f"no such batch, or not yet: {', '.join(unknown)}")
+        return [report(*found[name]) for name in batches]
 
     async def page(
         self, account: str, *, after: tuple[int, str] | None = None, limit: int = 50

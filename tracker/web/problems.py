@@ -17,6 +17,7 @@ from tracker.core.errors import (
     InvalidRequest,
     MessageConflict,
     NotAuthentic,
+    NotThere,
     RecipientSuppressed,
     SpoolUnavailable,
     StoreUnavailable,
@@ -69,10 +70,6 @@ class TooManyRequests(TrackerError):
         self.wait_s = wait_s
 
 
-class NotFound(TrackerError):
-    """There is nothing here."""
-
-
 class Unrecognised(TrackerError):
     """A report that no message was found for; ``found`` is what it says, ``kept_as`` the name of its file."""
 
@@ -88,7 +85,7 @@ _PROBLEMS: Final[dict[type[Exception], tuple[str, str, int]]] = {
     NotAuthorized: ("not_authorized", "Not authorized", 401),
     NotAllowed: ("not_allowed", "Not allowed", 403),
     NotAuthentic: ("not_authentic", "The request is not authentic", 401),
-    NotFound: ("not_found", "Not found", 404),
+    NotThere: ("not_found", "Not found", 404),
     TooManyRequests: ("too_many_requests", "Too many requests", 429),
     MessageConflict: ("message_conflict", "The message is registered differently", 409),
     RecipientSuppressed: ("recipient_suppressed", "The recipient must not be written to", 409),

@@ -16,14 +16,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracker.core.accounts import Scope
-from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES, compare
+from tracker.core.comparison import MIN_BATCHES, chosen_batches, compare
 from tracker.core.errors import InvalidRequest
-from tracker.core.figures import BatchReport, Rate
-from tracker.core.report import report
+from tracker.core.figures import Rate
 from tracker.core.status import Counts, Status
 from tracker.stores.batches import Batches
 from tracker.stores.limits import MAX_TIME, is_key
-from tracker.web.problems import NotFound
 from tracker.web.responses import json_response, moment
 
 from .answering import message_answer
@@ -81,20 +79,20 @@ class BatchesApi:
     async def batch(self, request: Request) -> Response:
         """The report on one batch."""
         account = self._callers.account(request, Scope.READ)
-        (found,) = await reports_on(self._batches, account, [request.path_params["batch"]])
+        (found,) = await self._batches.reports(account, [request.path_params["batch"]])
         return json_response(batch_answer(found))
 
     async def comparison(self, request: Request) -> Response:
         """Several batches, each of them after the first against the first."""
         account = self._callers.account(request, Scope.READ)
         chosen = chosen_batches(request.query_params.getlist("batch"), MIN_BATCHES)
-        found = await reports_on(self._batches, account, chosen)
+        found = await self._batches.reports(account, chosen)
         return json_response(comparison_answer(found, compare(found, time.time_ns() // 1000)))
 
     async def rates_csv(self, request: Request) -> Response:
         """The rates of batches, a row for each."""
         account = self._callers.account(request, Scope.READ)
-        found = await reports_on(self._batches, account, chosen_batches(request.query_params.getlist("batch"), 1))
+        found = await self._batches.reports(account, chosen_batches(request.query_params.getlist("batch"), 1))
 
         async def pages() -> AsyncIterator[list[list[Cell]]]:
             for one in found:
@@ -126,29 +124,11 @@ class BatchesApi:
         return csv_response(f"{batch}.csv", MESSAGE_COLUMNS, pages())
 
     async def _messages(self, account: str, batch: str, after: str, limit: int) -> Sequence[Status]:
-        """A page of the messages of a batch. Raises `NotFound`."""
+        """A page of the messages of a batch. Raises `NotThere`."""
         page = await self._batches.messages(account, batch, after=after, limit=limit)
         if not page:
-            await reports_on(self._batches, account, [batch])
+            await self._batches.reports(account, [batch])
         return page
-
-
-def chosen_batches(names: Sequence[str], least: int) -> Sequence[str]:
-    """``names`` of batches, if they are as many as can be compared. Raises `InvalidRequest`."""
-    if not least <= len(names) <= MAX_BATCHES:
-        raise InvalidRequest([("batch", f"must be given {least} to {MAX_BATCHES} times, once for each batch")])
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidRequest([("batch", f"names {twice!r} more than once")])
-    return names
-
-
-async def reports_on(batches: Batches, account: str, names: Sequence[str]) -> list[BatchReport]:
-    """The reports on the batches called ``names``, in that order. Raises `NotFound`."""
-    found = await batches.counts(account, names)
-    if unknown := [repr(name) for name in names if name not in found]:
-        raise NotFound(f"no such batch, or not yet: {', '.join(unknown)}")
-    return [report(*found[name]) for name in names]
 
 
 def _limit(request: Request) -> int:

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracker.core.accounts import Scope
+from tracker.core.errors import NotThere
 from tracker.core.status import Status
 from tracker.stores import Store
-from tracker.web.problems import NotFound
 from tracker.web.responses import json_response
 
 from .answering import change_answer, event_answer, message_answer
@@ -72,5 +72,5 @@ class Records:
     async def _status(self, account: str, message_id: str) -> Status:
         status = await self._store.status(account, message_id)
         if status is None:
-            raise NotFound("no such message, or not yet: what was just recorded takes a moment to get to the store")
+            raise NotThere("no such message, or not yet: what was just recorded takes a moment to get to the store")
         return status

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from tracker import metrics
 from tracker.core.accounts import Directory, Scope
-from tracker.core.errors import InvalidToken
+from tracker.core.errors import InvalidToken, NotThere
 from tracker.core.model import EventType, Facts
 from tracker.core.tokens import Purpose, TokenCodec
 from tracker.reporters import Clues, Fetch, HookRequest, Reported, mail
@@ -26,7 +26,7 @@ from tracker.reporters.providers import PROVIDERS
 from tracker.spool import Spool
 from tracker.stores import Store
 from tracker.web import bodies
-from tracker.web.problems import NotFound, Unrecognised
+from tracker.web.problems import Unrecognised
 from tracker.web.responses import json_response
 
 from .answers import AcceptedAnswer, RecordedEvent, ReportAnswer
@@ -123,7 +123,7 @@ class Reports:
         hook = self._directory().hook(provider.NAME, request.path_params["hook"]) if provider else None
         if provider is None or hook is None:
             await bodies.discard(request.receive)
-            raise NotFound
+            raise NotThere
         headers = {name.lower(): value for name, value in request.headers.items()}
         said = HookRequest(headers, await bodies.read(request), time.time_ns() // 1000)
         try:

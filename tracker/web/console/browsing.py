@@ -11,13 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
-from tracker.core.errors import InvalidRequest
+from tracker.core.errors import InvalidRequest, NotThere
 from tracker.core.report import report
 from tracker.core.status import Status
 from tracker.stores import Store
 from tracker.stores.batches import Batches
 from tracker.stores.limits import is_key
-from tracker.web.problems import NotFound
 
 from .rendering import Renderer, path
 from .reporting import missing
@@ -61,7 +60,7 @@ class Browsing:
         after = visit.query.get("after")
         found = await self._batches.messages(visit.account, batch, after=after, limit=MESSAGES_PER_PAGE + 1)
         if not found and batch not in await self._batches.counts(visit.account, [batch]):
-            raise NotFound("There is no such batch.")
+            raise NotThere("There is no such batch.")
         values = {"batch": batch, "is_first": not after, **_page(found)}
         if values["next"]:
             values["next"] = path("batches", batch, "messages", after=values["next"])

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tracker.core.accounts import Directory
-from tracker.core.errors import TooLarge
+from tracker.core.errors import NotThere, TooLarge
 from tracker.core.revocations import Kind, Revoked
 from tracker.core.tokens import TokenCodec
 from tracker.directory import DirectoryWatch
@@ -27,7 +27,7 @@ from tracker.stores.accounts import Accounts
 from tracker.web import bodies
 from tracker.web.clients import ClientAddresses
 from tracker.web.limits import Buckets
-from tracker.web.problems import RETRY_AFTER_S, NotAllowed, NotFound, TooManyRequests, problem
+from tracker.web.problems import RETRY_AFTER_S, NotAllowed, TooManyRequests, problem
 
 from .browsing import Browsing
 from .rendering import Renderer, path, redirect
@@ -204,10 +204,10 @@ class Console:
                 return await self._browsing.messages(visit, batch)
             case ["batches", batch, "messages.csv"]:
                 return await self._reporting.messages_csv(visit, batch)
-        raise NotFound
+        raise NotThere
 
     async def _nothing(self, visit: Visit) -> Response:
-        raise NotFound("There is no such page.")
+        raise NotThere("There is no such page.")
 
     def _failed(
         self, request: Request, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tracker.core.accounts import Scope
-from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES, NAMES, Finding, compare
+from tracker.core.comparison import MAX_BATCHES, MIN_BATCHES, NAMES, Finding, chosen_batches, compare
 from tracker.core.figures import BatchReport, Metric, Rate
 from tracker.stores import Store
 from tracker.stores.batches import Batches
-from tracker.web.api.batches import BatchesApi, chosen_batches, reports_on
+from tracker.web.api.batches import BatchesApi
 from tracker.web.api.callers import Callers
 from tracker.web.problems import NotAllowed
 
@@ -69,7 +69,7 @@ class Reporting:
 
     async def batch(self, visit: Visit, batch: str) -> Response:
         """All that is known of one batch."""
-        reports = await reports_on(self._batches, visit.account, [batch])
+        reports = await self._batches.reports(visit.account, [batch])
         values = {
             "report": reports[0],
             "missing": missing,
@@ -86,7 +86,7 @@ class Reporting:
         if not MIN_BATCHES <= len(names) <= MAX_BATCHES:
             detail = f"Choose {MIN_BATCHES} to {MAX_BATCHES} batches in the list, then press Compare."
             return self._renderer.page("problem.html", visit, {"title": "What to compare?", "detail": detail}, 422)
-        reports = await reports_on(self._batches, visit.account, chosen_batches(names, MIN_BATCHES))
+        reports = await self._batches.reports(visit.account, chosen_batches(names, MIN_BATCHES))
         comparison = compare(reports, time.time_ns() // 1000)
         said = {metric: [one for one in comparison.differences if one.metric is metric] for metric in Metric}
         values = {

@@ -14,9 +14,8 @@ from urllib.parse import parse_qs, unquote
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from tracker.core.errors import InvalidRequest
+from tracker.core.errors import InvalidRequest, NotThere
 from tracker.web import bodies
-from tracker.web.problems import NotFound
 
 from .sessions import Session
 
@@ -67,7 +66,7 @@ class Visit:
         try:
             return [unquote(piece, errors="strict") for piece in path.decode("latin-1").split("/")[2:]]
         except UnicodeDecodeError:
-            raise NotFound from None
+            raise NotThere from None
 
 
 async def read_form(request: Request) -> Form:

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from tracker.core.errors import NotThere
 from tracker.core.model import Actor, Event, EventType, Facts, RecipientChange, Registration, Verdict
 from tracker.core.status import Status
 from tracker.stores import Store
 from tracker.web.api.requests import event_cursor
-from tracker.web.problems import NotFound
 
 from . import words
 from .rendering import Renderer, path
@@ -55,7 +55,7 @@ class Timeline:
         message_id = visit.request.path_params["message_id"]
         status = await self._store.status(visit.account, message_id)
         if status is None:
-            raise NotFound("There is no such message, or not yet: what was just recorded takes a moment to get here.")
+            raise NotThere("There is no such message, or not yet: what was just recorded takes a moment to get here.")
         after = event_cursor(visit.query.fields.get("after", []))
         found = await self._store.events(visit.account, message_id, after=after, limit=EVENTS_PER_PAGE + 1)
         shown = found[:EVENTS_PER_PAGE]
