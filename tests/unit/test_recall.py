@@ -62,7 +62,8 @@ def test_a_restart_goes_on_where_it_was_and_knows_all_at_once(path: Path) -> Non
             await asyncio.sleep(0.1)
             source.is_away = False
             await until(lambda: bool(source.asked))
-            assert source.asked[0] == Position(NOON - 300_000_000)
+            # The end of a round, or later: the last one may have been cut off after a page.
+            assert source.asked[0] >= Position(NOON - 300_000_000)
 
     run(main())
 
