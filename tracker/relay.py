@@ -22,6 +22,8 @@ from tracker.spool import Spool
 
 _BATCH_ROWS: Final = 4000
 """As many are worth it: a message's status is read, folded and written once in a batch, however many hits it has."""
+_PROBE_ROWS: Final = 1000
+"""Enough to find out whether a store that was away is back; reading more again and again takes memory."""
 _GATHER_S: Final = 0.02
 """The least rest after a batch that was not full: the next one is worth its two commits then."""
 _REST_S: Final = 5.0
@@ -148,8 +150,9 @@ class Relay:
                 self._rows_at_once = min(_BATCH_ROWS, 2 * self._rows_at_once)
             except (StoreUnavailable, SpoolUnavailable, TimeoutError) as error:
                 self._failed(str(error) or "timeout")
-                # Perhaps there is too much in it for one transaction; and to find the store still away, few are enough.
-                self._rows_at_once = max(1, self._rows_at_once // 4)
+                self._rows_at_once = min(self._rows_at_once, _PROBE_ROWS)
+                if self._failures > _PATIENCE:  # perhaps there is too much in it for one transaction
+                    self._rows_at_once = max(1, self._rows_at_once // 2)
             except Exception as error:
                 self._crashes += 1
                 # Without the message of the exception, which may quote an address.

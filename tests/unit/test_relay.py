@@ -216,7 +216,7 @@ def test_a_store_that_is_away_is_asked_with_ever_fewer_events(tmp_path: Path) ->
                 await until(lambda: len(sizes) > 7)
 
     run(check())
-    assert sizes[:8] == [1500, 1000, 250, 62, 15, 3, 1, 1]
+    assert sizes[:8] == [1500, 1000, 1000, 1000, 500, 250, 125, 62]
 
 
 def test_drain_relays_what_is_there(tmp_path: Path) -> None:
