@@ -42,7 +42,7 @@ from .folding import batch_events
 from .load import AGENT
 from .newsletter import newsletter
 
-BASELINES: Final = {"a pixel": 1.5, "a click": 1.55, "a mail": 0.4, "an event": 11.0}
+BASELINES: Final = {"a pixel": 1.5, "a click": 1.55, "a mail": 0.4, "an event": 10.0}
 """What the ratios were on the day on which they were last set. Lower one when it got better, and say why if higher."""
 MORE: Final = 4 / 3
 ROUNDS: Final = 12
