@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tracker import metrics
 from tracker.core.errors import SpoolUnavailable
 
 from .writer import Hit
@@ -26,6 +27,12 @@ class Answer(asyncio.Future[bool]):
     def cancel(self, msg: object = None) -> bool:
         """Do nothing."""
         return False
+
+    def give_up(self) -> None:
+        """Answer that the hits are not stored, unless it was answered."""
+        if not self.done():
+            metrics.ANSWERED_BEFORE_STORED.inc(self.hits)
+            self.set_result(False)
 
 
 class Group:

@@ -145,7 +145,7 @@ class Spool:
     def _open_answer(self, group: Group) -> Answer:
         answer = Answer(loop=self._loop)
         answer.closes_at = self._loop.time() + _SLICE_S
-        answer.timer = self._loop.call_later(_ANSWER_WITHIN_S, _answer_unstored, answer)
+        answer.timer = self._loop.call_later(_ANSWER_WITHIN_S, answer.give_up)
         group.answer = answer
         group.answers.append(answer)
         return answer
@@ -294,9 +294,3 @@ def _refused() -> asyncio.Future[bool]:
     answer = asyncio.get_running_loop().create_future()
     answer.set_result(False)
     return answer
-
-
-def _answer_unstored(answer: Answer) -> None:
-    if not answer.done():
-        metrics.ANSWERED_BEFORE_STORED.inc(answer.hits)
-        answer.set_result(False)

@@ -24,7 +24,6 @@ class Before(NamedTuple):
     has_hits: bool
     has_clicks: bool
     arrived: int | None
-    """When the mail arrived, as far as was reported."""
 
 
 def before(status: Status, *, is_counted: bool) -> Before:
@@ -37,5 +36,10 @@ def before(status: Status, *, is_counted: bool) -> Before:
         None if registration is None else share_of(status),
         status.has_hits,
         status.clicks.total > 0,
-        arrived_at(status.sent_at, status.delivered_at),
+        arrived(status),
     )
+
+
+def arrived(status: Status) -> int | None:
+    """When the mail arrived, as far as was reported."""
+    return arrived_at(status.sent_at, status.delivered_at)

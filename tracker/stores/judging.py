@@ -13,11 +13,11 @@ from typing import Final
 
 import msgspec
 
-from tracker.core.agents import JUDGED_TYPES, REACH_US, ClassifierSettings, arrived_at, differ, judge
+from tracker.core.agents import JUDGED_TYPES, REACH_US, ClassifierSettings, differ, judge
 from tracker.core.model import Event, EventType, Verdict
 from tracker.core.status import Status, count_anew, fold_hit, whole_fold
 
-from .before import Before
+from .before import Before, arrived
 from .database import Each, Row
 from .rows import Key, judged_event, key_of, verdict_row
 
@@ -48,7 +48,7 @@ class Classifiers:
 
     def judge(self, hits: Iterable[Event], status: Status) -> dict[bytes, Verdict]:
         """The verdicts on ``hits``, all of them of one message, which is at ``status`` but for them."""
-        return judge(hits, _arrived(status), self._of.get(status.account, _DEFAULTS))
+        return judge(hits, arrived(status), self._of.get(status.account, _DEFAULTS))
 
 
 def _classifier_in(document: str) -> ClassifierSettings:
@@ -72,7 +72,7 @@ def judging(
     Returns the statuses of the messages whose arrival was reported in another way, which may change any verdict: they
     are folded from all of their events.
     """
-    again = {key for key, was in before.items() if was.has_hits and was.arrived != _arrived(statuses[key])}
+    again = {key for key, was in before.items() if was.has_hits and was.arrived != arrived(statuses[key])}
     by_message: dict[Key, list[Event]] = defaultdict(list)
     for event in new:
         by_message[key_of(event)].append(event)
@@ -173,7 +173,3 @@ def _touched(hits: Iterable[_Judged], new: Sequence[Event]) -> Iterator[tuple[Ev
         next_ = bisect_left(times, event.occurred_at - REACH_US)
         if verdict is not None and next_ < len(times) and times[next_] <= event.occurred_at + REACH_US:
             yield event, verdict
-
-
-def _arrived(status: Status) -> int | None:
-    return arrived_at(status.sent_at, status.delivered_at)
